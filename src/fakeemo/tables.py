@@ -1,0 +1,108 @@
+"""Parquet tables that say what they hold, and files that are either whole or absent.
+
+Every table is zstd-compressed Parquet. Its file metadata carry, under the key ``fakeemo``, one JSON object:
+``kind``, ``schema_version``, ``status`` and ``reason`` (of the video the table belongs to), ``units`` of the
+columns, ``parameters`` it was made with, and ``software`` (name to version).
+"""
+
+import json
+import os
+import platform
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fakeemo.errors import FakeemoError
+
+SCHEMA_VERSION = 1
+_KEY = b"fakeemo"
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Give a temporary name beside ``path``; rename it to ``path`` once the block ends without an error.
+
+    A process that is killed leaves the old file, or none, and never half of one. The temporary name keeps
+    the suffix of ``path``, since some writers choose the format by it.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def software(*packages: str) -> dict[str, str]:
+    """Give the versions of Python, fakeemo and the named distributions, for a table's header."""
+    found = {"python": platform.python_version()}
+    for package in ("fakeemo", *packages):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def write_table(
+    path: str | Path,
+    columns: Mapping[str, Any],
+    *,
+    kind: str,
+    units: Mapping[str, str] | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    versions: Mapping[str, str] | None = None,
+    status: str = "ok",
+    reason: str = "",
+) -> None:
+    """Write ``columns`` (name to 1-d array or list, all of one length) to a Parquet file in one step."""
+    header = {
+        "kind": kind,
+        "schema_version": SCHEMA_VERSION,
+        "status": status,
+        "reason": reason,
+        "units": dict(units or {}),
+        "parameters": dict(parameters or {}),
+        "software": dict(versions or software()),
+    }
+    table = pa.table(dict(columns)).replace_schema_metadata({_KEY: json.dumps(header, sort_keys=True)})
+    with replacing(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def read_header(path: str | Path) -> dict[str, Any]:
+    """Read a table's header without its rows."""
+    return _header(pq.read_schema(path).metadata, path)
+
+
+def read_table(path: str | Path, columns: list[str] | None = None) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Read a table as ``(columns by name, header)``.
+
+    Raises :class:`FakeemoError` if the file was not written by :func:`write_table` or by a later format.
+    """
+    try:
+        table = pq.read_table(path, columns=columns)
+    except (OSError, pa.ArrowException) as error:
+        raise FakeemoError(f"{path}: cannot be read as a Parquet table ({error}); delete it and run again") from error
+    header = _header(table.schema.metadata, path)
+    return {name: table[name].to_numpy() for name in table.column_names}, header
+
+
+def _header(metadata: dict[bytes, bytes] | None, path: str | Path) -> dict[str, Any]:
+    if not metadata or _KEY not in metadata:
+        raise FakeemoError(f"{path}: not a table of fakeemo (its metadata have no 'fakeemo' key)")
+    header: dict[str, Any] = json.loads(metadata[_KEY])
+    if header["schema_version"] > SCHEMA_VERSION:
+        raise FakeemoError(
+            f"{path}: written in format {header['schema_version']}, this fakeemo reads up to {SCHEMA_VERSION};"
+            " update fakeemo"
+        )
+    return header
