@@ -1,0 +1,286 @@
+"""From scores to predictions, accuracies with intervals, and ROC curves (section 4).
+
+A score is the probability of fake; above 0.5 the video is called fake. ``results/predictions.csv`` has one row for
+each video of the sample sheet, used or not, and every figure of ``results/metrics.json`` is computed from it.
+"""
+
+import csv
+import json
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fakeemo.boosting import Score, predict_scores
+from fakeemo.errors import FakeemoError
+from fakeemo.samples import LABELS, SPLITS, Sample
+from fakeemo.tables import read_table, replacing, software
+
+METRICS_VERSION = 1
+_Z95 = 1.959963984540054  # 97.5 % point of the standard normal distribution
+
+
+class Prediction(NamedTuple):
+    """Hold one row of ``predictions.csv``. What is unknown or not decided is None (an empty cell in the file)."""
+
+    video_id: str
+    subject: str
+    emotion: str
+    split: str
+    label: str
+    score: float | None
+    predicted: str | None
+    predicted_paired: str | None
+    n_variants: int
+    status: str
+
+
+def wilson(correct: float, n: int) -> tuple[float, float]:
+    """Give the 95 % interval of Wilson (1927) for a share of ``correct`` out of ``n``; (0, 1) if ``n`` is 0."""
+    if n == 0:
+        return 0.0, 1.0
+    share = correct / n
+    z2 = _Z95**2
+    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = _Z95 / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    # At no or all correct the limit is 0 or 1 exactly, which floating point may miss.
+    return (0.0 if correct == 0 else centre - half), (1.0 if correct == n else centre + half)
+
+
+def roc_curve(is_fake: Sequence[bool] | np.ndarray, scores: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Give the ROC curve as rows of (false positive rate, true positive rate, threshold), from (0, 0) to (1, 1).
+
+    Fake is the positive class; a video is called fake if its score is at least the threshold. Equal scores make one
+    step. A rate is NaN where its class has no video.
+    """
+    is_fake, scores = np.asarray(is_fake, bool), np.asarray(scores, float)
+    order = np.argsort(-scores, kind="stable")
+    is_fake, scores = is_fake[order], scores[order]
+    last_of_ties = np.flatnonzero(np.diff(scores, append=-np.inf))
+    true_positives = np.cumsum(is_fake)[last_of_ties]
+    false_positives = 1 + last_of_ties - true_positives
+    with np.errstate(invalid="ignore"):
+        rates = np.stack([false_positives / (~is_fake).sum(), true_positives / is_fake.sum()], axis=1)
+    curve = np.column_stack([rates, scores[last_of_ties]])
+    return np.vstack([[0.0, 0.0, np.inf], curve])
+
+
+def auc(is_fake: Sequence[bool] | np.ndarray, scores: Sequence[float] | np.ndarray) -> float:
+    """Give the chance that a fake video scores above a genuine one, ties counting half; NaN without both classes.
+
+    This is the area under the ROC curve (Hanley & McNeil, 1982), computed from ranks.
+    """
+    is_fake, scores = np.asarray(is_fake, bool), np.asarray(scores, float)
+    n_fake, n_genuine = int(is_fake.sum()), int((~is_fake).sum())
+    if n_fake == 0 or n_genuine == 0:
+        return float("nan")
+    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    mid_ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+    return float((mid_ranks[is_fake].sum() - n_fake * (n_fake + 1) / 2) / (n_fake * n_genuine))
+
+
+def predictions(
+    samples: Sequence[Sample], scores: Mapping[str, Score], statuses: Mapping[str, str]
+) -> list[Prediction]:
+    """Give one row for each of ``samples``, in their order.
+
+    ``scores`` and ``statuses`` are by video id. A video whose status is "ok" but that has no score gets the status
+    ``not_scored``. ``predicted_paired`` presumes that a subject shows each emotion once genuinely and once acted: of
+    the two videos of one subject, emotion and split, the one with the higher score is called fake. It stays empty
+    unless exactly two of them have scores, and where the two scores are equal.
+
+    Raises :class:`FakeemoError` if a video has no status, or is excluded and yet has a score.
+    """
+    group: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for sample in samples:
+        if sample.video_id in scores:
+            group[sample.emotion, sample.split, sample.subject].append(sample.video_id)
+    paired: dict[str, str] = {}
+    for video_ids in group.values():
+        if len(video_ids) == 2:
+            genuine, fake = sorted(video_ids, key=lambda name: _round(scores[name].score))
+            if _round(scores[genuine].score) < _round(scores[fake].score):
+                paired |= {genuine: "genuine", fake: "fake"}
+
+    rows = []
+    for sample in samples:
+        video_id = sample.video_id
+        status = statuses.get(video_id)
+        if status is None:
+            raise FakeemoError(
+                f"video '{video_id}' of the sample sheet is not in the quality table; run that step again"
+            )
+        found = scores.get(video_id)
+        if found is not None and status != "ok":
+            raise FakeemoError(
+                f"video '{video_id}' has a score, but its status is '{status}'; the PB table is out of date: run again"
+            )
+        if found is None and status == "ok":
+            status = "not_scored"
+        score = None if found is None else _round(found.score)
+        rows.append(
+            Prediction(
+                video_id,
+                sample.subject,
+                sample.emotion,
+                sample.split,
+                sample.label,
+                score,
+                None if score is None else "fake" if score > 0.5 else "genuine",
+                paired.get(video_id),
+                0 if found is None else found.n_variants,
+                status,
+            )
+        )
+    return rows
+
+
+def write_predictions(path: str | Path, rows: Sequence[Prediction]) -> None:
+    """Write ``rows`` as a CSV file with a header line."""
+    with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(Prediction._fields)
+        writer.writerows(["" if cell is None else cell for cell in row] for row in rows)
+
+
+def read_predictions(path: str | Path) -> list[Prediction]:
+    """Read what :func:`write_predictions` wrote."""
+    with open(path, newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        if tuple(reader.fieldnames or ()) != Prediction._fields:
+            raise FakeemoError(f"{path}: its columns are not {', '.join(Prediction._fields)}; delete it and run again")
+        return [
+            Prediction(
+                row["video_id"],
+                row["subject"],
+                row["emotion"],
+                row["split"],
+                row["label"],
+                float(row["score"]) if row["score"] else None,
+                row["predicted"] or None,
+                row["predicted_paired"] or None,
+                int(row["n_variants"]),
+                row["status"],
+            )
+            for row in reader
+        ]
+
+
+def metrics(rows: Sequence[Prediction]) -> dict[str, Any]:
+    """Sum ``rows`` up: for each split, overall and for each emotion, what :func:`_summary` gives.
+
+    The training split is marked ``"fitted_on": true``: its accuracy says how well the model fits, not how well it
+    recognises.
+    """
+    emotions = list(dict.fromkeys(row.emotion for row in rows))
+    splits = {}
+    for split in SPLITS:
+        here = [row for row in rows if row.split == split]
+        if here:
+            by_emotion = {name: [row for row in here if row.emotion == name] for name in emotions}
+            splits[split] = {
+                "fitted_on": split == "train",
+                "overall": _summary(here),
+                "emotions": {name: _summary(part) for name, part in by_emotion.items() if part},
+            }
+    return {
+        "kind": "metrics",
+        "schema_version": METRICS_VERSION,
+        "splits": splits,
+        "excluded": dict(sorted(Counter(row.status for row in rows if row.status != "ok").items())),
+        "software": software("numpy", "xgboost"),
+    }
+
+
+def evaluate(
+    pb_tables: Sequence[str | Path],
+    boosting_models: Sequence[str | Path],
+    samples: Sequence[Sample],
+    qc_table: str | Path,
+    predictions_out: str | Path,
+    metrics_out: str | Path,
+) -> None:
+    """Score all videos and write ``predictions.csv`` and ``metrics.json``.
+
+    ``pb_tables`` and ``boosting_models`` are of one emotion each, in the same order. Raises :class:`FakeemoError` if
+    they do not belong together, or hold a video that the sample sheet does not.
+    """
+    emotion_of = {sample.video_id: sample.emotion for sample in samples}
+    scores: dict[str, Score] = {}
+    for pb_table, model in zip(pb_tables, boosting_models, strict=True):
+        found = predict_scores(pb_table, model)
+        for video_id in found:
+            if video_id not in emotion_of or video_id in scores:
+                problem = "is not in the sample sheet" if video_id not in emotion_of else "is in two PB tables"
+                raise FakeemoError(f"{pb_table}: video '{video_id}' {problem}; delete the table and run again")
+        scores |= found
+    quality, _ = read_table(qc_table, ["video_id", "status"])
+    statuses = dict(zip(quality["video_id"], quality["status"], strict=True))
+    rows = predictions(samples, scores, statuses)
+    write_predictions(predictions_out, rows)
+    with replacing(metrics_out) as temporary:
+        temporary.write_text(json.dumps(metrics(rows), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _summary(rows: Sequence[Prediction]) -> dict[str, Any]:
+    """Count ``rows``, and measure those that have both a label and a score; what cannot be measured is None.
+
+    ``confusion[label][predicted]`` are counts. ``paired`` counts pairs, since the two calls of a pair are one
+    decision; a pair of equal scores or of equal labels counts as half right.
+    """
+    measured = [row for row in rows if row.label and row.score is not None]
+    confusion = {label: {called: 0 for called in LABELS} for label in LABELS}
+    for row in measured:
+        confusion[row.label][str(row.predicted)] += 1
+    n = len(measured)
+    correct = sum(confusion[label][label] for label in LABELS)
+    recalls = [
+        confusion[label][label] / sum(confusion[label].values()) for label in LABELS if any(confusion[label].values())
+    ]
+    return {
+        "n_videos": len(rows),
+        "n_excluded": sum(row.score is None for row in rows),
+        "n_unlabelled": sum(not row.label for row in rows),
+        "n": n,
+        "correct": correct,
+        "accuracy": correct / n if n else None,
+        "interval": list(wilson(correct, n)) if n else None,
+        "balanced_accuracy": sum(recalls) / 2 if len(recalls) == 2 else None,
+        "auc": _auc_or_none(measured),
+        "confusion": confusion,
+        "paired": _paired_summary([row for row in rows if row.score is not None]),
+    }
+
+
+def _auc_or_none(rows: Sequence[Prediction]) -> float | None:
+    value = auc([row.label == "fake" for row in rows], [float(row.score or 0) for row in rows])
+    return None if math.isnan(value) else value
+
+
+def _paired_summary(rows: Sequence[Prediction]) -> dict[str, Any]:
+    pairs: dict[tuple[str, str], list[Prediction]] = defaultdict(list)
+    for row in rows:
+        pairs[row.emotion, row.subject].append(row)
+    found = [pair for pair in pairs.values() if len(pair) == 2 and pair[0].label and pair[1].label]
+    n_tied = sum(pair[0].predicted_paired is None for pair in found)
+    right = sum(
+        1.0 if a.predicted_paired is None else (a.predicted_paired == a.label) + (b.predicted_paired == b.label)
+        for a, b in found
+    )
+    correct = right / 2
+    return {
+        "n_pairs": len(found),
+        "n_tied": n_tied,
+        "n_same_label": sum(a.label == b.label for a, b in found),
+        "correct": correct,
+        "accuracy": correct / len(found) if found else None,
+        "interval": list(wilson(correct, len(found))) if found else None,
+    }
+
+
+def _round(score: float) -> float:
+    """Round to what the file holds, so that what is computed here and from the file is the same."""
+    return round(score, 6)

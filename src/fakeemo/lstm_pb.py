@@ -1,0 +1,184 @@
+"""The LSTM with parametric bias: network, generation mode, and its file (sections 2.3, 2.3.2 and 2.3.5, Fig. 3).
+
+Symbols: ``x_t`` the landmarks of frame t (80 numbers), ``p`` the parametric bias (PB, 64), ``z_t`` the context (64),
+hidden layers of 512. One step::
+
+    h_t      = GridLSTM(z_t)                               zero context and state before the first frame
+    top      = relu(h_t)
+    z_{t+1}  = W_z top
+    y_t      = tanh(W_y (relu(W_p p) + top + relu(W_x x_t)))   the prediction of x_{t+1}
+
+The paper gives the sizes and the connections; the activations are those of its authors' code.
+"""
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from fakeemo.errors import FakeemoError
+from fakeemo.grid_lstm import GridLSTM
+from fakeemo.tables import replacing
+
+CLASSES = ("genuine", "fake")
+"""The order of the two rows of ``class_pb``."""
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """Sizes of the network (section 2.3.5), and what its output means.
+
+    ``predict`` is ``position`` where the output is the next frame, as in the paper, or ``change`` where it is added
+    to the frame put in.
+    """
+
+    features: int = 80
+    pb: int = 64
+    context: int = 64
+    hidden: int = 512
+    layers: int = 4
+    predict: str = "position"
+
+
+class LSTMPB(nn.Module):
+    """The network of Fig. 3, with the two PB vectors it has learned: ``class_pb`` ``(2, pb)``, genuine then fake."""
+
+    class_pb: Tensor
+
+    def __init__(self, settings: NetworkSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.grid = GridLSTM(settings.context, settings.hidden, settings.layers)
+        self.context = nn.Linear(settings.hidden, settings.context)
+        self.from_x = nn.Linear(settings.features, settings.hidden)
+        self.from_pb = nn.Linear(settings.pb, settings.hidden)
+        self.output = nn.Linear(settings.hidden, settings.features)
+        for layer in (self.grid.feed, self.context, self.from_x, self.from_pb, self.output):
+            bound = 1 / math.sqrt(layer.in_features)
+            nn.init.uniform_(layer.weight, -bound, bound)
+            nn.init.uniform_(layer.bias, -bound, bound)
+        # PB vectors start at zero (section 2.3.6). Equations 1-2 move them, never the optimiser of the weights.
+        self.register_buffer("class_pb", torch.zeros(2, settings.pb))
+
+    def forward(self, x: Tensor, p: Tensor, closed_loop: float = 0.0) -> Tensor:
+        """Predict every next frame.
+
+        Args:
+            x: landmarks, ``(batch, time, features)``.
+            p: one PB vector a sequence, ``(batch, pb)``.
+            closed_loop: the share of the network's own last prediction in its input; the rest is the observed frame.
+                0 is teacher forcing, 1 runs free from the first frame on.
+
+        Returns:
+            ``(batch, time - 1, features)``: entry t predicts frame t + 1.
+        """
+        bias = torch.relu(self.from_pb(p))
+        context = x.new_zeros(len(x), self.settings.context)
+        state = self.grid.zero_state(len(x))
+        # Without own predictions in the input the product over x needs no loop.
+        driven = torch.relu(self.from_x(x[:, :-1])).unbind(1) if closed_loop == 0 else None
+        frames = x.unbind(1)
+        outputs: list[Tensor] = []
+        for t in range(x.shape[1] - 1):
+            shown = frames[t]
+            if outputs and driven is None:
+                shown = closed_loop * outputs[-1] + (1 - closed_loop) * shown
+            drive = torch.relu(self.from_x(shown)) if driven is None else driven[t]
+            y, context, state = self._step(shown, drive, bias, context, state)
+            outputs.append(y)
+        return torch.stack(outputs, dim=1)
+
+    @torch.no_grad()
+    def generate(self, p: Tensor, first: Tensor, length: int) -> Tensor:
+        """Let the network run free (section 2.3.2): the sequences that its PB vectors stand for.
+
+        Args:
+            p: ``(batch, pb)``.
+            first: first frames, ``(batch, features)``.
+            length: frames to give, the first included.
+
+        Returns:
+            ``(batch, length, features)``.
+        """
+        if length < 2:
+            raise FakeemoError(f"a generated sequence has at least 2 frames, not {length}")
+        x = first.unsqueeze(1).expand(-1, length, -1)
+        return torch.cat([first.unsqueeze(1), self(x, p, closed_loop=1.0)], dim=1)
+
+    def _step(
+        self, x: Tensor, drive: Tensor, bias: Tensor, context: Tensor, state: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
+        hidden, state = self.grid(context, state)
+        top = torch.relu(hidden)
+        y = torch.tanh(self.output(bias + top + drive))
+        return (x + y if self.settings.predict == "change" else y), self.context(top), state
+
+
+def prediction_error(y: Tensor, x: Tensor, mask: Tensor) -> Tensor:
+    """Give the mean square error of each sequence, ``(batch,)``.
+
+    Args:
+        y: predictions, ``(batch, time - 1, features)``.
+        x: landmarks, ``(batch, time, features)``.
+        mask: bool ``(batch, time)``, true where a face was seen; only those frames are targets.
+    """
+    counted = mask[:, 1:].to(y.dtype)
+    squares = ((y - x[:, 1:]) ** 2).mean(dim=2) * counted
+    return squares.sum(dim=1) / counted.sum(dim=1).clamp(min=1)
+
+
+def choose_device(name: str) -> torch.device:
+    """Give the device that the config key ``device`` (auto, cuda, cpu) stands for.
+
+    Raises:
+        FakeemoError: if a GPU is asked for and torch sees none.
+    """
+    if name != "cpu" and torch.cuda.is_available():
+        return torch.device("cuda")
+    if name == "cuda":
+        raise FakeemoError("config: device is 'cuda', but torch sees no CUDA device; set device: auto or cpu")
+    return torch.device("cpu")
+
+
+def save_network(model: LSTMPB, folder: str | Path, **facts: Any) -> None:
+    """Write ``lstm_pb.safetensors`` and ``config.json`` (network sizes and ``facts``) into ``folder``."""
+    folder = Path(folder)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    with replacing(folder / "lstm_pb.safetensors") as temporary:
+        save_file(tensors, temporary)
+    with replacing(folder / "config.json") as temporary:
+        temporary.write_text(json.dumps({"network": asdict(model.settings), **facts}, indent=2, sort_keys=True) + "\n")
+
+
+def load_network(folder: str | Path, device: torch.device | str = "cpu") -> tuple[LSTMPB, dict[str, Any]]:
+    """Read what :func:`save_network` wrote, as ``(network, everything in config.json)``.
+
+    Raises:
+        FakeemoError: if a file is missing or damaged, or the tensors do not fit the sizes in ``config.json``.
+    """
+    folder = Path(folder)
+    try:
+        facts = json.loads((folder / "config.json").read_text())
+        model = LSTMPB(NetworkSettings(**facts["network"]))
+        with safe_open(folder / "lstm_pb.safetensors", framework="pt") as file:
+            found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise FakeemoError(
+            f"{folder}: no LSTM-PB can be read there ({error}); delete the folder and train again"
+        ) from error
+    expected = model.state_dict()
+    for name in sorted(expected.keys() | found.keys()):
+        shapes = [tuple(tensors[name].shape) if name in tensors else None for tensors in (expected, found)]
+        if shapes[0] != shapes[1]:
+            raise FakeemoError(
+                f"{folder}/lstm_pb.safetensors: tensor '{name}' has shape {shapes[1]}, config.json asks for"
+                f" {shapes[0]}; the two files do not belong together"
+            )
+    model.load_state_dict(found)
+    return model.to(device), facts

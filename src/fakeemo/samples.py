@@ -1,0 +1,210 @@
+"""The sample sheet: one row a video, checked before anything runs.
+
+The sheet is tab-separated text with a header line. Columns: ``video_id``, ``path``, ``subject``, ``emotion``,
+``label`` (genuine, fake, or empty where unknown), ``split`` (train, valid, test), and if wanted ``roi``
+(``x,y,w,h`` in pixels of frame ``roi_frame``), ``start_s``, ``end_s``.
+"""
+
+import csv
+import difflib
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fakeemo.errors import FakeemoError
+
+LABELS = ("genuine", "fake")
+SPLITS = ("train", "valid", "test")
+REQUIRED = ("video_id", "path", "subject", "emotion", "label", "split")
+OPTIONAL = ("roi", "roi_frame", "start_s", "end_s")
+_ID = re.compile(r"[A-Za-z0-9._-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One video of the sheet. Times are in seconds, ``roi`` in pixels of the upright frame ``roi_frame``."""
+
+    video_id: str
+    path: str
+    subject: str
+    emotion: str
+    label: str
+    split: str
+    roi: tuple[float, float, float, float] | None = None
+    roi_frame: int = 0
+    start_s: float | None = None
+    end_s: float | None = None
+
+
+def read_samples(
+    path: str | Path, emotions: Sequence[str], synonyms: Mapping[str, str] | None = None
+) -> list[Sample]:
+    """Read and check a sample sheet.
+
+    Args:
+        path: the tab-separated sheet.
+        emotions: the names that column ``emotion`` may hold (any letter case).
+        synonyms: further names, each for one of ``emotions`` (contentment for contempt, say).
+
+    Raises:
+        FakeemoError: on the first fault, with the line, the column, the value and what was expected there.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.reader(file, delimiter="\t"))
+    except FileNotFoundError:
+        raise FakeemoError(
+            f"{path}: no such sample sheet; write one, or correct 'samples' in the config"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise FakeemoError(f"{path}: cannot be read as UTF-8 text ({error})") from error
+    if not rows:
+        raise FakeemoError(f"{path}: empty; the first line must name the columns {', '.join(REQUIRED)}")
+    header = [name.strip() for name in rows[0]]
+    _check_header(path, header)
+    names = {name.lower(): name for name in emotions} | {k.lower(): v for k, v in (synonyms or {}).items()}
+
+    samples = []
+    for line, row in enumerate(rows[1:], start=2):
+        if not any(cell.strip() for cell in row):
+            continue
+        if len(row) != len(header):
+            raise FakeemoError(
+                f"{path}, line {line}: {len(row)} cells, but the header names {len(header)} columns;"
+                " cells are separated by single tabs"
+            )
+        cells = dict(zip(header, (cell.strip() for cell in row), strict=True))
+        samples.append(_parse_row(f"{path}, line {line}", cells, names))
+    if not samples:
+        raise FakeemoError(f"{path}: no videos; add a row for each")
+    _check_ids(path, samples)
+    check_splits(path, samples)
+    return samples
+
+
+def check_splits(path: str | Path, samples: Iterable[Sample]) -> None:
+    """Raise :class:`FakeemoError` if a subject stands in two splits, or an emotion cannot be learned."""
+    samples = list(samples)
+    seen: dict[str, Sample] = {}
+    for sample in samples:
+        first = seen.setdefault(sample.subject, sample)
+        if first.split != sample.split:
+            raise FakeemoError(
+                f"{path}, column 'split': subject '{sample.subject}' is in '{first.split}' (video"
+                f" '{first.video_id}') and in '{sample.split}' (video '{sample.video_id}'); a subject belongs to one"
+                " split, else the test says nothing about new people"
+            )
+    labels: dict[str, set[str]] = defaultdict(set)
+    for sample in samples:
+        if sample.split == "train" and sample.label:
+            labels[sample.emotion].add(sample.label)
+    for emotion in dict.fromkeys(sample.emotion for sample in samples):
+        missing = [label for label in LABELS if label not in labels[emotion]]
+        if missing:
+            raise FakeemoError(
+                f"{path}: emotion '{emotion}' has no training video labelled '{' or '.join(missing)}'; both labels are"
+                " needed to learn it: add videos, or leave this emotion out of the sheet"
+            )
+
+
+def _check_header(path: str | Path, header: list[str]) -> None:
+    known = REQUIRED + OPTIONAL
+    for name in header:
+        if name not in known:
+            raise FakeemoError(
+                f"{path}, line 1: unknown column '{name}'{_suggestion(name, known)}; columns are {', '.join(known)}"
+            )
+        if header.count(name) > 1:
+            raise FakeemoError(f"{path}, line 1: column '{name}' stands twice")
+    for name in REQUIRED:
+        if name not in header:
+            raise FakeemoError(f"{path}, line 1: column '{name}' is missing; columns are separated by tabs")
+
+
+def _parse_row(where: str, cells: dict[str, str], emotions: Mapping[str, str]) -> Sample:
+    video_id = cells["video_id"]
+    if not _ID.fullmatch(video_id):
+        raise FakeemoError(
+            f"{where}, column 'video_id': '{video_id}' must consist of letters, digits, '.', '_' and '-'"
+        )
+    for column in ("path", "subject"):
+        if not cells[column]:
+            raise FakeemoError(f"{where}, column '{column}': empty")
+    emotion = emotions.get(cells["emotion"].lower())
+    if emotion is None:
+        raise FakeemoError(
+            f"{where}, column 'emotion': unknown emotion '{cells['emotion']}'{_suggestion(cells['emotion'], emotions)};"
+            f" known: {', '.join(emotions)} (config keys 'emotions' and 'synonyms')"
+        )
+    return Sample(
+        video_id=video_id,
+        path=cells["path"],
+        subject=cells["subject"],
+        emotion=emotion,
+        label=_one_of(where, "label", cells["label"], (*LABELS, "")),
+        split=_one_of(where, "split", cells["split"], SPLITS),
+        roi=_parse_roi(where, cells.get("roi", "")),
+        roi_frame=int(_parse_number(where, "roi_frame", cells.get("roi_frame", "")) or 0),
+        start_s=_parse_number(where, "start_s", cells.get("start_s", "")),
+        end_s=_parse_number(where, "end_s", cells.get("end_s", "")),
+    )
+
+
+def _one_of(where: str, column: str, value: str, allowed: Sequence[str]) -> str:
+    if value.lower() not in allowed:
+        expected = ", ".join(name or "empty (unknown)" for name in allowed)
+        raise FakeemoError(
+            f"{where}, column '{column}': '{value}' is not one of {expected}{_suggestion(value, allowed)}"
+        )
+    return value.lower()
+
+
+def _parse_number(where: str, column: str, value: str) -> float | None:
+    if not value:
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise FakeemoError(f"{where}, column '{column}': '{value}' is not a number of 0 or more")
+    return number
+
+
+def _parse_roi(where: str, value: str) -> tuple[float, float, float, float] | None:
+    if not value:
+        return None
+    try:
+        x, y, w, h = (float(part) for part in value.split(","))
+    except ValueError:
+        x, y, w, h = 0.0, 0.0, 0.0, 0.0
+    if not (w > 0 and h > 0):
+        raise FakeemoError(
+            f"{where}, column 'roi': '{value}' is not x,y,w,h in pixels with w and h above 0 (as in 120,80,200,200)"
+        )
+    return x, y, w, h
+
+
+def _check_ids(path: str | Path, samples: Iterable[Sample]) -> None:
+    # Case is ignored: on some file systems Happy.parquet and happy.parquet are the same file.
+    ids: dict[str, Sample] = {}
+    paths: dict[str, Sample] = {}
+    for sample in samples:
+        if (other := ids.setdefault(sample.video_id.lower(), sample)) is not sample:
+            raise FakeemoError(
+                f"{path}, column 'video_id': '{sample.video_id}' stands twice (videos {other.path} and {sample.path});"
+                " give each video an id of its own"
+            )
+        span = f"{sample.path}\t{sample.start_s}\t{sample.end_s}"
+        if (other := paths.setdefault(span, sample)) is not sample:
+            raise FakeemoError(
+                f"{path}, column 'path': {sample.path} stands twice (videos '{other.video_id}' and"
+                f" '{sample.video_id}'); remove one row, or give the two different start_s and end_s"
+            )
+
+
+def _suggestion(value: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(value.lower(), list(known), n=1)
+    return f" (did you mean '{close[0]}'?)" if close and close[0] else ""

@@ -1,0 +1,235 @@
+"""Frames of a video file: upright, as grey levels or BGR, with true timestamps, one at a time."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import av
+import cv2
+import numpy as np
+
+from fakeemo.errors import VideoError
+
+# FFmpeg's numbers for the range of luma. YUV that does not state it is limited (16-235) by convention, grey
+# and the old "yuvj" formats are full (0-255).
+_UNSTATED, _FULL_RANGE = 0, 2
+# Luma formats whose first plane can be taken as it is. All others (RGB, palette, packed, big-endian) go
+# through FFmpeg's converter.
+_LUMA_FIRST = ("yuv4", "yuvj4", "yuva4", "nv12", "nv21", "gray")
+# Tenths of a second are lost to rounding in some containers; a file that lacks more than this was cut.
+_MISSING_S = 0.5
+
+
+class Frame(NamedTuple):
+    """One decoded frame: its number in the file from 0, seconds since the file's first frame, pixels."""
+
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody calls on a frame
+    timestamp: float
+    image: np.ndarray
+
+
+class VideoInfo(NamedTuple):
+    """What a file says about itself; ``width`` and ``height`` are those of the upright frame, in pixels.
+
+    ``rotation`` is the clockwise turn, in degrees (0, 90, 180, 270), that makes the stored frame upright.
+    """
+
+    width: int
+    height: int
+    fps: float
+    n_frames: int | None
+    duration: float | None
+    codec: str
+    rotation: int
+
+
+def read_frames(
+    path: str | Path,
+    pixels: Literal["grey", "bgr"] = "grey",
+    start_s: float | None = None,
+    end_s: float | None = None,
+) -> Iterator[Frame]:
+    """Yield the frames whose timestamp lies in ``[start_s, end_s)``, upright, in the order of display.
+
+    Images are C-contiguous uint8: ``(h, w)`` full-range luma (0-255) for ``"grey"``, ``(h, w, 3)`` for
+    ``"bgr"``. Pixels that are not square stay as stored. Timestamps are the file's own, in seconds since its
+    first frame; a frame without one, or not after the one before it, is put one nominal frame period later.
+    One frame is held at a time, and one thread decodes, since jobs run one for each core.
+
+    Raises :class:`VideoError` (``missing``, ``unreadable``, ``truncated``, ``damaged``). Of a file that breaks
+    off, what decodes before the break is yielded first; an ``end_s`` before the break avoids the error.
+    """
+    convert = _luma if pixels == "grey" else _bgr
+    converter = av.video.reformatter.VideoReformatter()
+    size = None
+    with _open(path) as (container, stream):
+        for index, timestamp, frame in _decode(path, container, stream):
+            if size not in (None, (frame.width, frame.height)):
+                raise VideoError(
+                    "damaged",
+                    f"{path}: the frame size changes at frame {index} ({timestamp:.3f} s);"
+                    " convert the video to one size",
+                )
+            size = (frame.width, frame.height)
+            if end_s is not None and timestamp >= end_s:
+                return
+            if start_s is None or timestamp >= start_s:
+                yield Frame(index, timestamp, _upright(convert(frame, converter), _rotation(frame)))
+
+
+def probe(path: str | Path) -> VideoInfo:
+    """Read what the file says about itself, and decode its first frame.
+
+    Raises :class:`VideoError` (``missing``, ``unreadable``, ``truncated``, ``damaged``).
+    """
+    with _open(path) as (container, stream):
+        _, _, frame = next(_decode(path, container, stream))
+        rotation = _rotation(frame)
+        width, height = (frame.width, frame.height) if rotation % 180 == 0 else (frame.height, frame.width)
+        return VideoInfo(
+            width,
+            height,
+            float(stream.average_rate or stream.guessed_rate or 0),
+            stream.frames or None,
+            _duration(container, stream),
+            stream.codec_context.codec.canonical_name,
+            rotation,
+        )
+
+
+@contextmanager
+def _open(path: str | Path) -> Iterator[tuple[Any, Any]]:
+    """Open the file and choose its first video stream that is not a cover picture."""
+    try:
+        with open(path, "rb") as file:
+            empty = not file.read(1)
+    except FileNotFoundError:
+        raise VideoError("missing", f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise VideoError("unreadable", f"{path}: is a folder, not a video file") from None
+    except PermissionError:
+        raise VideoError("unreadable", f"{path}: no permission to read it") from None
+    except OSError as error:
+        raise VideoError("unreadable", f"{path}: cannot be read ({error.strerror})") from None
+    if empty:
+        raise VideoError("unreadable", f"{path}: the file is empty (0 bytes)")
+    try:
+        # "file:" keeps FFmpeg from reading a protocol into a name with a colon; the whitelist keeps a
+        # playlist in disguise from opening network addresses.
+        container = av.open(f"file:{path}", metadata_errors="replace", options={"protocol_whitelist": "file"})
+    except (av.FFmpegError, ValueError) as error:
+        raise VideoError(
+            "unreadable", f"{path}: not a video file, or one that was cut off before its index ({_cause(error)})"
+        ) from None
+    with container:
+        for stream in container.streams.video:
+            if not stream.disposition & av.stream.Disposition.attached_pic:
+                break
+        else:
+            raise VideoError("unreadable", f"{path}: holds no video stream")
+        if stream.codec_context is None:
+            raise VideoError("unreadable", f"{path}: this FFmpeg has no decoder for its video stream")
+        stream.codec_context.thread_count = 1
+        yield container, stream
+
+
+def _decode(path: str | Path, container: Any, stream: Any) -> Iterator[tuple[int, float, Any]]:
+    """Yield ``(index, timestamp, frame)`` of the whole file; raise if it breaks off or does not decode."""
+    period = 1 / float(stream.average_rate or stream.guessed_rate or 25)
+    index, timestamp, first, end = 0, 0.0, None, 0.0
+    cut = False
+    fault = None
+    try:
+        for packet in container.demux(stream):
+            # The last packet is an empty one, which asks the decoder for the frames that it still holds.
+            cut = packet.is_corrupt if packet.size else cut
+            for frame in packet.decode():
+                if first is None:
+                    first = frame.time
+                own = None if frame.time is None or first is None else frame.time - first
+                if index:
+                    timestamp = own if own is not None and own > timestamp else timestamp + period
+                yield index, timestamp, frame
+                index += 1
+                end = timestamp + float((frame.duration or 0) * frame.time_base or period)
+    except av.FFmpegError as error:
+        fault = _cause(error)
+    if index == 0:
+        raise VideoError("unreadable", f"{path}: no frame of it decodes ({fault or 'it holds none'})")
+    declared = _duration(container, stream)
+    if cut or (declared is not None and declared - end > _MISSING_S):
+        of = f" of {declared:.3f} s" if declared is not None and declared > end else ""
+        what, status = f"the file breaks off after {end:.3f} s{of}", "truncated"
+    elif fault:
+        what, status = f"does not decode after {end:.3f} s ({fault})", "damaged"
+    else:
+        return
+    raise VideoError(status, f"{path}: {what}; set end_s to {timestamp:.3f} or less to use what comes before")
+
+
+def _duration(container: Any, stream: Any) -> float | None:
+    """Give the duration of the video stream in seconds, where the file states it."""
+    if stream.duration is not None:
+        return float(stream.duration * stream.time_base)
+    hours, _, rest = stream.metadata.get("DURATION", "").partition(":")  # Matroska and WebM: 00:00:03.967000000
+    minutes, _, seconds = rest.partition(":")
+    try:
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    except ValueError:
+        pass
+    # The duration of the whole file is that of its longest stream: of use only where there is no other.
+    if container.duration is not None and len(container.streams) == 1:
+        return float(container.duration / av.time_base)
+    return None
+
+
+def _rotation(frame: Any) -> int:
+    """Give the clockwise turn that makes the frame upright; FFmpeg counts counter-clockwise."""
+    return int(round(-frame.rotation / 90) * 90 % 360)
+
+
+_TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
+
+
+def _upright(image: np.ndarray, rotation: int) -> np.ndarray:
+    return cv2.rotate(image, _TURNS[rotation]) if rotation else image
+
+
+def _bgr(frame: Any, converter: Any) -> np.ndarray:
+    image: np.ndarray = converter.reformat(frame, format="bgr24").to_ndarray()
+    return image
+
+
+def _luma(frame: Any, converter: Any) -> np.ndarray:
+    """Give full-range 8-bit luma, straight from the decoded plane where its layout allows."""
+    name, bits = frame.format.name, frame.format.components[0].bits
+    plane = frame.planes[0]
+    if not name.startswith(_LUMA_FIRST) or name.endswith("be") or bits > 16 or plane.line_size <= 0:
+        image: np.ndarray = converter.reformat(frame, format="gray").to_ndarray()
+        return image
+    rows = np.frombuffer(plane, np.uint8 if bits == 8 else np.uint16).reshape(frame.height, -1)
+    levels = rows[:, : frame.width]
+    if frame.color_range == _UNSTATED:
+        full = name.startswith(("yuvj", "gray"))
+    else:
+        full = frame.color_range == _FULL_RANGE
+    if bits == 8 and full:
+        return np.ascontiguousarray(levels)
+    table = _table(bits, full)
+    # cv2.LUT is several times as fast as indexing, but knows 256 levels only.
+    return cv2.LUT(levels, table) if bits == 8 else table[levels]
+
+
+@lru_cache
+def _table(bits: int, full: bool) -> np.ndarray:
+    """Give the 8-bit full-range level of each code value of ``bits``-bit luma (ITU-R BT.601 to BT.2100)."""
+    unit = 2 ** (bits - 8)
+    low, high = (0, 2**bits - 1) if full else (16 * unit, 235 * unit)
+    levels = (np.arange(2**bits) - low) * (255 / (high - low))
+    return np.clip(levels.round(), 0, 255).astype(np.uint8)
+
+
+def _cause(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
