@@ -3,12 +3,15 @@
 Symbols: ``x_t`` the landmarks of frame t (80 numbers), ``p`` the parametric bias (PB, 64), ``z_t`` the context (64),
 hidden layers of 512. One step::
 
-    h_t      = GridLSTM(z_t)                               zero context and state before the first frame
-    top      = relu(h_t)
-    z_{t+1}  = W_z top
-    y_t      = tanh(W_y (relu(W_p p) + top + relu(W_x x_t)))   the prediction of x_{t+1}
+    top      = relu(GridLSTM(z_t))                  zero context and state before the first frame
+    hidden   = relu(W_p p) + top + relu(W_x x_t)
+    y_t      = tanh(W_y hidden)                     the prediction of x_{t+1}
+    z_{t+1}  = W_z top      or     W_z hidden
 
-The paper gives the sizes and the connections; the activations are those of its authors' code.
+The paper gives the sizes and the connections; the activations are those of its authors' code. There the next context
+comes from ``top`` alone, so that neither landmarks nor PB ever enter the Grid LSTM: it is a clock, the same for every
+sequence, and is computed once for a batch. With ``context_from: hidden`` it remembers what was seen, as the Jordan
+network of section 2.3 does.
 """
 
 import json
@@ -35,7 +38,7 @@ class NetworkSettings:
     """Sizes of the network (section 2.3.5), and what its output means.
 
     ``predict`` is ``position`` where the output is the next frame, as in the paper, or ``change`` where it is added
-    to the frame put in.
+    to the frame put in. ``context_from`` is ``top`` or ``hidden``: see the head of this module.
     """
 
     features: int = 80
@@ -44,6 +47,7 @@ class NetworkSettings:
     hidden: int = 512
     layers: int = 4
     predict: str = "position"
+    context_from: str = "top"
 
 
 class LSTMPB(nn.Module):
@@ -66,7 +70,7 @@ class LSTMPB(nn.Module):
         # PB vectors start at zero (section 2.3.6). Equations 1-2 move them, never the optimiser of the weights.
         self.register_buffer("class_pb", torch.zeros(2, settings.pb))
 
-    def forward(self, x: Tensor, p: Tensor, closed_loop: float = 0.0) -> Tensor:
+    def forward(self, x: Tensor, p: Tensor, closed_loop: float = 0.0, clock: Tensor | None = None) -> Tensor:
         """Predict every next frame.
 
         Args:
@@ -74,25 +78,48 @@ class LSTMPB(nn.Module):
             p: one PB vector a sequence, ``(batch, pb)``.
             closed_loop: the share of the network's own last prediction in its input; the rest is the observed frame.
                 0 is teacher forcing, 1 runs free from the first frame on.
+            clock: what :meth:`clock` gave, where the weights have not changed since.
 
         Returns:
             ``(batch, time - 1, features)``: entry t predicts frame t + 1.
         """
         bias = torch.relu(self.from_pb(p))
+        clock = self.clock(x.shape[1] - 1) if clock is None else clock
+        if clock is not None and closed_loop == 0:
+            return self._read_out(x[:, :-1], bias[:, None] + clock[: x.shape[1] - 1])[0]
         context = x.new_zeros(len(x), self.settings.context)
         state = self.grid.zero_state(len(x))
-        # Without own predictions in the input the product over x needs no loop.
-        driven = torch.relu(self.from_x(x[:, :-1])).unbind(1) if closed_loop == 0 else None
-        frames = x.unbind(1)
         outputs: list[Tensor] = []
-        for t in range(x.shape[1] - 1):
-            shown = frames[t]
-            if outputs and driven is None:
+        for t, shown in enumerate(x[:, :-1].unbind(1)):
+            if outputs and closed_loop:
                 shown = closed_loop * outputs[-1] + (1 - closed_loop) * shown
-            drive = torch.relu(self.from_x(shown)) if driven is None else driven[t]
-            y, context, state = self._step(shown, drive, bias, context, state)
+            if clock is not None:
+                y, _ = self._read_out(shown, bias + clock[t])
+            else:
+                top, state = self.grid(context, state)
+                y, hidden = self._read_out(shown, bias + torch.relu(top))
+                context = self.context(hidden)
             outputs.append(y)
         return torch.stack(outputs, dim=1)
+
+    def clock(self, steps: int) -> Tensor | None:
+        """Give ``top`` of every step, ``(steps, hidden)``, or nothing where it depends on more than time."""
+        if self.settings.context_from == "hidden":
+            return None
+        context = self.context.weight.new_zeros(1, self.settings.context)
+        state = self.grid.zero_state(1)
+        tops: list[Tensor] = []
+        for _ in range(steps):
+            top, state = self.grid(context, state)
+            tops.append(torch.relu(top))
+            context = self.context(tops[-1])
+        return torch.cat(tops)
+
+    def _read_out(self, x: Tensor, from_above: Tensor) -> tuple[Tensor, Tensor]:
+        """Give prediction and hidden layer from input frames and what the other two paths bring."""
+        hidden = from_above + torch.relu(self.from_x(x))
+        y = torch.tanh(self.output(hidden))
+        return (x + y if self.settings.predict == "change" else y), hidden
 
     @torch.no_grad()
     def generate(self, p: Tensor, first: Tensor, length: int) -> Tensor:
@@ -110,14 +137,6 @@ class LSTMPB(nn.Module):
             raise FakeemoError(f"a generated sequence has at least 2 frames, not {length}")
         x = first.unsqueeze(1).expand(-1, length, -1)
         return torch.cat([first.unsqueeze(1), self(x, p, closed_loop=1.0)], dim=1)
-
-    def _step(
-        self, x: Tensor, drive: Tensor, bias: Tensor, context: Tensor, state: tuple[Tensor, Tensor]
-    ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
-        hidden, state = self.grid(context, state)
-        top = torch.relu(hidden)
-        y = torch.tanh(self.output(bias + top + drive))
-        return (x + y if self.settings.predict == "change" else y), self.context(top), state
 
 
 def prediction_error(y: Tensor, x: Tensor, mask: Tensor) -> Tensor:

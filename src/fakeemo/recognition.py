@@ -4,7 +4,7 @@ The network predicts the video's landmarks; the error goes back to the PB vector
 1-2, from zero.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,7 +14,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 from fakeemo.lstm_pb import LSTMPB, choose_device, load_network, prediction_error
-from fakeemo.samples import Sample
 from fakeemo.sequences import Sequences, load_sequences
 from fakeemo.tables import software, write_table
 
@@ -88,9 +87,10 @@ def descend(
     moving = torch.ones(len(x), dtype=torch.bool, device=x.device)
     for parameter in model.parameters():
         parameter.requires_grad_(False)
+    clock = model.clock(x.shape[1] - 1)
     for _ in range(settings.steps):
         p.requires_grad_()
-        error = prediction_error(model(x, p, closed_loop), x, mask)
+        error = prediction_error(model(x, p, closed_loop, clock), x, mask)
         # The sum keeps sequences apart: each row of the gradient is its own sequence's.
         (gradient,) = torch.autograd.grad(error.sum(), p)
         delta = -settings.rate * gradient * moving[:, None]
@@ -104,7 +104,6 @@ def descend(
 
 def recognise_emotion(
     tables: Sequence[str | Path],
-    samples: Mapping[str, Sample],
     folder: str | Path,
     out: str | Path,
     *,
@@ -117,7 +116,6 @@ def recognise_emotion(
 
     Args:
         tables: variant tables of all videos of the emotion.
-        samples: the sheet's row of each video, by id.
         folder: ``results/models/{emotion}``.
         out: the table.
         settings: of recognition mode; how landmarks are prepared comes from the model.
@@ -128,16 +126,11 @@ def recognise_emotion(
     torch.set_num_threads(threads)
     model, facts = load_network(folder, choose_device(device))
     closed_loop = facts["learning"]["closed_loop"]
-    sequences = load_sequences(tables, reference=facts["reference"])
+    sequences = load_sequences(tables, **facts["sequences"])
     found = recognise(model, sequences, settings, closed_loop=closed_loop, description=description)
-    rows = [samples[video] for video in sequences.video]
     class_pb = model.class_pb.cpu().numpy()
     columns: dict[str, object] = {
-        "video_id": [row.video_id for row in rows],
-        "subject": [row.subject for row in rows],
-        "emotion": [row.emotion for row in rows],
-        "label": [row.label for row in rows],
-        "split": [row.split for row in rows],
+        "video_id": sequences.video.tolist(),
         "variant": sequences.variant,
         **{f"pb_{k}": found.pb[:, k] for k in range(found.pb.shape[1])},
         "error": found.error,
@@ -152,6 +145,6 @@ def recognise_emotion(
         columns,
         kind="pb",
         units={"error": "mean square of the landmarks' unit", "steps": "steps of equations 1-2"},
-        parameters={**asdict(settings), "closed_loop": closed_loop, "reference": facts["reference"]},
+        parameters={**asdict(settings), "closed_loop": closed_loop, "sequences": facts["sequences"]},
         versions=software("torch", "numpy", "pyarrow"),
     )

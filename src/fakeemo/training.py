@@ -191,7 +191,7 @@ def train_emotion(
     *,
     network: NetworkSettings,
     learning: LearningSettings,
-    reference: str,
+    sequences: Mapping[str, Any],
     seed: int,
     device: str,
     threads: int,
@@ -205,7 +205,7 @@ def train_emotion(
         folder: ``results/models/{emotion}``.
         network: sizes.
         learning: schedule.
-        reference: see :func:`fakeemo.sequences.load_sequences`.
+        sequences: how landmarks are prepared, keywords of :func:`fakeemo.sequences.load_sequences`.
         seed: decides everything random.
         device: auto, cuda or cpu.
         threads: CPU threads of torch. Results depend on it in the last bits, so it comes from the config and never
@@ -215,16 +215,16 @@ def train_emotion(
     torch.set_num_threads(threads)
     chosen = choose_device(device)
     known = [path for path in tables if labels.get(Path(path).stem)]
-    sequences = load_sequences(known, reference=reference)
-    targets = np.array([CLASSES.index(labels[video]) for video in sequences.video])
-    model, history = train(sequences, targets, network, learning, seed=seed, device=chosen, description=description)
+    series = load_sequences(known, **sequences)
+    targets = np.array([CLASSES.index(labels[video]) for video in series.video])
+    model, history = train(series, targets, network, learning, seed=seed, device=chosen, description=description)
     facts: dict[str, Any] = {
         "learning": asdict(learning),
-        "reference": reference,
+        "sequences": dict(sequences),
         "seed": seed,
         "device": torch.cuda.get_device_name() if chosen.type == "cuda" else "cpu",
-        "videos": sorted(set(sequences.video.tolist())),
-        "longest": int(sequences.x.shape[1]),
+        "videos": sorted(set(series.video.tolist())),
+        "longest": int(series.x.shape[1]),
         "software": software("torch", "numpy"),
     }
     save_network(model, folder, **facts)

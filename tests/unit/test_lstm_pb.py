@@ -1,6 +1,6 @@
 """The network against the float64 reference, its gradients against finite differences, and its file."""
 
-import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -39,15 +39,24 @@ def test_initial_values():
     assert weights.std() == pytest.approx(1 / 32**0.5 / 3**0.5, rel=0.05)
 
 
-@pytest.mark.parametrize(("predict", "closed_loop"), itertools.product(["position", "change"], [0.0, 0.3, 1.0]))
-def test_outputs_agree_with_the_equations(predict, closed_loop):
-    settings = NetworkSettings(features=6, pb=3, context=4, hidden=8, layers=3, predict=predict)
+@pytest.mark.parametrize("predict", ["position", "change"])
+@pytest.mark.parametrize("context_from", ["top", "hidden"])
+@pytest.mark.parametrize("closed_loop", [0.0, 0.3, 1.0])
+def test_outputs_agree_with_the_equations(predict, context_from, closed_loop):
+    settings = replace(SMALL, predict=predict, context_from=context_from)
     model, x = network(settings), series()
     p = torch.randn(3, 3)
     y = model(x, p, closed_loop).detach().numpy()
     for i in range(3):
         expected = reference.rollout(
-            reference.weights(model), x[i].double().numpy(), p[i].double().numpy(), 3, 8, closed_loop, predict
+            reference.weights(model),
+            x[i].double().numpy(),
+            p[i].double().numpy(),
+            3,
+            8,
+            closed_loop,
+            predict,
+            context_from,
         )
         np.testing.assert_allclose(y[i], expected, atol=1e-5)
 
@@ -59,9 +68,10 @@ def test_outputs_agree_with_the_equations_at_paper_size():
     np.testing.assert_allclose(model(x, p)[0].detach().numpy(), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("context_from", ["top", "hidden"])
 @pytest.mark.parametrize("closed_loop", [0.0, 0.4, 1.0])
-def test_every_gradient_agrees_with_finite_differences_of_the_reference(closed_loop):
-    model = network().double()
+def test_every_gradient_agrees_with_finite_differences_of_the_reference(context_from, closed_loop):
+    model = network(replace(SMALL, context_from=context_from)).double()
     x, p = series(1).double(), torch.randn(1, 3, dtype=torch.float64, requires_grad=True)
     mask = torch.ones(1, 7, dtype=torch.bool)
     torch.autograd.backward(prediction_error(model(x, p, closed_loop), x, mask).sum())
@@ -77,14 +87,15 @@ def test_every_gradient_agrees_with_finite_differences_of_the_reference(closed_l
                     q[at[1]] += shift
                 else:
                     w[name][at] += shift
-                return reference.error(w, x[0].numpy(), q, 3, 8, closed_loop=closed_loop)
+                return reference.error(w, x[0].numpy(), q, 3, 8, closed_loop=closed_loop, context_from=context_from)
 
             numeric = (error(1e-5) - error(-1e-5)) / 2e-5
             assert gradient[at].item() == pytest.approx(numeric, rel=1e-5, abs=1e-9), (name, at)
 
 
-def test_a_masked_batch_equals_its_sequences_one_by_one():
-    model, x, p = network(), series(3, 9), torch.randn(3, 3)
+@pytest.mark.parametrize("context_from", ["top", "hidden"])
+def test_a_masked_batch_equals_its_sequences_one_by_one(context_from):
+    model, x, p = network(replace(SMALL, context_from=context_from)), series(3, 9), torch.randn(3, 3)
     lengths = (9, 4, 6)
     mask = torch.tensor([[t < length for t in range(9)] for length in lengths])
     mask[0, 5] = False  # a frame without a face within the clip
@@ -94,6 +105,16 @@ def test_a_masked_batch_equals_its_sequences_one_by_one():
         one, seen = x[i : i + 1, :length], mask[i : i + 1, :length]
         alone = prediction_error(model(one, p[i : i + 1]), one, seen)
         torch.testing.assert_close(together[i], alone[0], rtol=1e-5, atol=1e-7)
+
+
+def test_only_context_from_hidden_carries_landmarks_from_frame_to_frame():
+    x, p = series(1), torch.randn(1, 3)
+    other = x.clone()
+    other[0, 0] += 0.5
+    for context_from in ("top", "hidden"):
+        model = network(replace(SMALL, context_from=context_from))
+        later = (model(x, p) - model(other, p))[0, 1:].abs().max()
+        assert (later > 1e-6) == (context_from == "hidden")
 
 
 def test_a_masked_frame_is_no_target():

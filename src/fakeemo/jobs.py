@@ -1,0 +1,41 @@
+"""What surrounds the one function that a job of the workflow calls: its log, and its last words."""
+
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from fakeemo.errors import FakeemoError
+
+
+@contextmanager
+def job(log: str) -> Iterator[None]:
+    """Send everything that is printed inside to ``log``; end on a fault with one line on the terminal too.
+
+    Libraries in C print to file descriptor 2, so the descriptors themselves are turned. Progress bars go to the log
+    a line every 10 s; on a terminal they are shown as well.
+    """
+    terminal = os.dup(2)
+    with open(log, "w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        except FakeemoError as error:
+            _end(terminal, f"fakeemo: {error}")
+        except MemoryError:
+            _end(terminal, "fakeemo: out of memory; give the job more, or lower its batch_size in the config")
+        except OSError as error:
+            traceback.print_exc()
+            _end(terminal, f"fakeemo: {error.filename or 'file system'}: {error.strerror or error}")
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os.close(terminal)
+
+
+def _end(terminal: int, line: str) -> None:
+    print(line, file=sys.stderr)
+    os.write(terminal, (line + "\n").encode())
+    raise SystemExit(1)

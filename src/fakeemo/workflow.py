@@ -1,0 +1,173 @@
+"""What the rules ask of config, sample sheet and code. Imports nothing heavy: every job on a cluster pays for it."""
+
+import difflib
+import hashlib
+import os
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import yaml
+
+from fakeemo.errors import FakeemoError
+from fakeemo.samples import LABELS, Sample, read_samples
+
+_PACKAGE = Path(__file__).parent
+_SCRIPTS = _PACKAGE.parents[1] / "workflow" / "scripts"
+
+
+def complete_config(config: Mapping[str, Any], schema_file: str | Path, config_files: Sequence[str]) -> dict[str, Any]:
+    """Check a config against the schema and fill in the schema's defaults.
+
+    Raises:
+        FakeemoError: on the first fault, with the file, the key, the value and what was expected.
+    """
+    schema = yaml.safe_load(Path(schema_file).read_text())
+    where = " + ".join(str(file) for file in config_files) or "config"
+    validator = jsonschema.Draft202012Validator(schema)
+    # The deepest fault names the key; its ancestors would only say that a section is wrong.
+    faults = sorted(validator.iter_errors(config), key=lambda fault: (-len(fault.absolute_path), str(fault.path)))
+    if faults:
+        raise FakeemoError(f"{where}: {_explain(faults[0])}")
+    return _with_defaults(config, schema)
+
+
+def _explain(fault: Any) -> str:
+    key = ".".join(str(part) for part in fault.absolute_path)
+    if fault.validator == "additionalProperties":
+        known = list(fault.schema["properties"])
+        surplus = next(name for name in fault.instance if name not in known)
+        close = difflib.get_close_matches(str(surplus), known, n=1)
+        hint = f"did you mean '{close[0]}'?" if close else f"known keys: {', '.join(known)}"
+        return f"unknown key '{key + '.' if key else ''}{surplus}' ({hint})"
+    if fault.validator == "required":
+        missing = next(name for name in fault.validator_value if name not in fault.instance)
+        return f"key '{key + '.' if key else ''}{missing}' is missing"
+    expected = " ".join(str(fault.schema.get("description", "")).split())
+    return f"key '{key}': {fault.message}" + (f"; expected: {expected}" if expected else "")
+
+
+def _with_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
+    if not isinstance(value, Mapping) or "properties" not in schema:
+        return value
+    filled = dict(value)
+    for name, part in schema["properties"].items():
+        if name not in filled and "default" in part:
+            filled[name] = part["default"]
+        if name in filled:
+            filled[name] = _with_defaults(filled[name], part)
+    return filled
+
+
+class Sheet:
+    """The sample sheet, ready for look-ups by video and by emotion.
+
+    ``videos`` maps an id to its row; ``emotions`` are those that the sheet has, in the config's order.
+    """
+
+    def __init__(self, samples: Sequence[Sample], emotions: Sequence[str], absent: frozenset[str]) -> None:
+        self.videos = {sample.video_id: sample for sample in samples}
+        self._absent = absent
+        self._of_emotion: dict[str, list[Sample]] = defaultdict(list)
+        for sample in samples:
+            self._of_emotion[sample.emotion].append(sample)
+        self.emotions = [emotion for emotion in emotions if emotion in self._of_emotion]
+
+    def input_video(self, video: str) -> list[str]:
+        """Give the video's file, or nothing where it is known to be missing and bad videos are skipped."""
+        return [] if video in self._absent else [self.videos[video].path]
+
+    def span(self, video: str) -> dict[str, Any]:
+        """Give what of the sheet's row decides how the video is read: path, times, and the face's place."""
+        sample = self.videos[video]
+        return {name: getattr(sample, name) for name in ("path", "start_s", "end_s", "roi", "roi_frame")}
+
+    def of_emotion(self, emotion: str) -> list[str]:
+        """Give the ids of an emotion's videos."""
+        return [sample.video_id for sample in self._of_emotion[emotion]]
+
+    def training_labels(self, emotion: str) -> dict[str, str]:
+        """Give the label of each labelled training video of an emotion, by id."""
+        return {s.video_id: s.label for s in self._of_emotion[emotion] if s.split == "train" and s.label}
+
+    def training_subjects(self, emotion: str) -> dict[str, str]:
+        """Give the subject of each labelled training video of an emotion, by id."""
+        return {video: self.videos[video].subject for video in self.training_labels(emotion)}
+
+    def rows(self) -> list[dict[str, str]]:
+        """Give the rows as the evaluation needs them."""
+        names = ("video_id", "subject", "emotion", "label", "split")
+        return [{name: getattr(sample, name) for name in names} for sample in self.videos.values()]
+
+
+def read_sheet(config: Mapping[str, Any]) -> Sheet:
+    """Read the sample sheet that a completed config names, and look for each video's file.
+
+    Raises:
+        FakeemoError: on a fault of the sheet; on a missing file, unless ``on_bad_video`` is ``skip``.
+    """
+    samples = read_samples(config["samples"], config["emotions"], config["synonyms"])
+    rendered = str(Path(config["demo"]["folder"])) + os.sep if "demo" in config else None
+    absent = [
+        sample
+        for sample in samples
+        if not (rendered and str(Path(sample.path)).startswith(rendered)) and not os.path.exists(sample.path)
+    ]
+    if absent and config["on_bad_video"] == "stop":
+        others = f" (and {len(absent) - 1} more)" if len(absent) > 1 else ""
+        raise FakeemoError(
+            f"{config['samples']}, column 'path': video '{absent[0].video_id}': no file {absent[0].path}{others};"
+            " correct the path (relative ones start at the working directory), remove the row, or set on_bad_video: skip"
+        )
+    return Sheet(samples, config["emotions"], frozenset(sample.video_id for sample in absent))
+
+
+def demo_clips(config: Mapping[str, Any], sheet: Sheet) -> list[str]:
+    """Give the clips of one subject of the embedded data set, with the wildcard ``{subject}``."""
+    folder = config["demo"]["folder"]
+    return [f"{folder}/{{subject}}_{emotion}_{label}.mp4" for emotion in sheet.emotions for label in LABELS]
+
+
+def boosting_settings(config: Mapping[str, Any], emotion: str) -> dict[str, Any]:
+    """Give the boosting section with the learning rate of one emotion, where rates differ by emotion."""
+    settings = dict(config["boosting"])
+    if isinstance(settings["rate"], Mapping):
+        settings["rate"] = settings["rate"].get(emotion, 0.1)
+    return settings
+
+
+def gpus(config: Mapping[str, Any]) -> int:
+    """Give the GPUs that a job of the network asks for: none where the config says cpu."""
+    return 0 if config["device"] == "cpu" else 1
+
+
+@cache
+def code(script: str, module: str) -> str:
+    """Give a hash of a stage's code: its script, its module, and all of the package that the module imports.
+
+    As a rule's parameter it makes an edit re-run that stage, which Snakemake does not see by itself, while a checkout
+    or a touch, which change times and not contents, re-run nothing.
+    """
+    digest = hashlib.sha256()
+    for file in (_SCRIPTS / f"{script}.py", *(_PACKAGE / f"{name}.py" for name in sorted(_closure(module)))):
+        digest.update(file.name.encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _closure(module: str) -> set[str]:
+    found: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            source = (_PACKAGE / f"{name}.py").read_text()
+            waiting += re.findall(r"^\s*from fakeemo\.(\w+) import", source, re.MULTILINE)
+            for names in re.findall(r"^\s*from fakeemo import ([\w, ]+)", source, re.MULTILINE):
+                waiting += [n.strip() for n in names.split(",") if (_PACKAGE / f"{n.strip()}.py").exists()]
+    return found

@@ -1,0 +1,120 @@
+"""Recognition mode: frozen weights, equations 1-2 from zero, and PB vectors that tell known dynamics apart."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import reference
+import torch
+from test_training import NETWORK, two_classes
+
+from fakeemo.recognition import RecognitionSettings, recognise, recognise_emotion
+from fakeemo.sequences import FEATURES
+from fakeemo.tables import read_table, write_table
+from fakeemo.training import LearningSettings, train, train_emotion
+
+FREE = LearningSettings(epochs=80, batch_size=4, weight_rate=0.1, pb_rate=5.0, closed_loop=0.8)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    sequences, labels = two_classes()
+    model, _ = train(sequences, labels, NETWORK, FREE, seed=0)
+    return model
+
+
+def test_one_step_equals_equations_1_and_2_by_hand(trained):
+    sequences, _ = two_classes(videos=2, variants=1, seed=3)
+    found = recognise(trained, sequences, RecognitionSettings(steps=1, rate=0.7), closed_loop=0.8)
+    w = reference.weights(trained)
+    for i in range(len(sequences)):
+        x = sequences.x[i].astype(float)
+
+        def error(p, x=x):
+            return reference.error(w, x, p, 2, 16, closed_loop=0.8)
+
+        delta = np.array([-(error(e) - error(-e)) / 2e-5 for e in 1e-5 * np.eye(3)])
+        np.testing.assert_allclose(found.pb[i], 0.7 * delta, atol=1e-6)
+        assert found.error[i] == pytest.approx(error(found.pb[i].astype(float)), abs=1e-6)
+        assert found.error_genuine[i] == pytest.approx(error(w["class_pb"][0]), abs=1e-6)
+        assert found.error_fake[i] == pytest.approx(error(w["class_pb"][1]), abs=1e-6)
+
+
+def test_weights_stay_as_they_are_and_the_error_falls(trained):
+    before = {name: tensor.clone() for name, tensor in trained.state_dict().items()}
+    sequences, _ = two_classes(seed=3)
+    one = recognise(trained, sequences, RecognitionSettings(steps=1, rate=1.0), closed_loop=0.8)
+    many = recognise(trained, sequences, RecognitionSettings(steps=40, rate=1.0), closed_loop=0.8)
+    assert (many.error < one.error).all()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in trained.state_dict().items())
+
+
+def test_recognised_vectors_tell_the_classes_of_new_videos_apart(trained):
+    sequences, labels = two_classes(videos=10, seed=9)
+    found = recognise(trained, sequences, RecognitionSettings(steps=60, rate=5.0), closed_loop=0.8)
+    genuine, fake = trained.class_pb.numpy()
+    nearer_fake = np.linalg.norm(found.pb - fake, axis=1) < np.linalg.norm(found.pb - genuine, axis=1)
+    assert (nearer_fake == (labels == 1)).mean() > 0.9
+    assert ((found.error_fake < found.error_genuine) == (labels == 1)).mean() > 0.9
+
+
+def test_a_sequence_is_recognised_alone_as_in_a_batch_of_other_lengths(trained):
+    sequences, _ = two_classes(seed=3)
+    sequences.mask[0, 7:] = False
+    sequences.x[0, 7:] = 0
+    settings = RecognitionSettings(steps=5, rate=1.0)
+    together = recognise(trained, sequences, settings, closed_loop=0.8)
+    in_pairs = recognise(trained, sequences, replace(settings, batch_size=2), closed_loop=0.8)
+    alone = recognise(trained, sequences.select(np.array([0])), settings, closed_loop=0.8)
+    np.testing.assert_allclose(together.pb, in_pairs.pb, atol=1e-6)
+    np.testing.assert_allclose(together.pb[0], alone.pb[0], atol=1e-6)
+
+
+def test_tolerance_stops_each_sequence_by_itself(trained):
+    sequences, _ = two_classes(seed=3)
+    full = recognise(trained, sequences, RecognitionSettings(steps=30, rate=1.0), closed_loop=0.8)
+    assert (full.steps == 30).all()
+    early = recognise(trained, sequences, RecognitionSettings(steps=30, rate=1.0, tolerance=0.02), closed_loop=0.8)
+    assert early.steps.min() < early.steps.max() <= 30
+    some = int(np.argmin(early.steps))
+    fewer = replace(RecognitionSettings(rate=1.0), steps=int(early.steps[some]))
+    np.testing.assert_allclose(
+        early.pb[some], recognise(trained, sequences, fewer, closed_loop=0.8).pb[some], atol=1e-6
+    )
+
+
+def test_the_job_writes_a_row_for_every_usable_variant(tmp_path):
+    random = np.random.default_rng(0)
+    tables = []
+    for video, n in (("a", 6), ("b", 8), ("faceless", 0)):
+        columns = {"variant": np.repeat([0, 1], n), "frame": np.tile(np.arange(n), 2)}
+        columns |= {name: random.uniform(-0.5, 0.5, 2 * n) for name in FEATURES}
+        write_table(tmp_path / f"{video}.parquet", columns, kind="variants")
+        tables.append(tmp_path / f"{video}.parquet")
+    train_emotion(
+        tables[:2],
+        {"a": "genuine", "b": "fake"},
+        tmp_path / "model",
+        network=NETWORK,
+        learning=LearningSettings(epochs=2),
+        sequences={"reference": "crop"},
+        seed=1,
+        device="cpu",
+        threads=1,
+        description="anger",
+    )
+    recognise_emotion(
+        tables,
+        tmp_path / "model",
+        tmp_path / "pb.parquet",
+        settings=RecognitionSettings(steps=2),
+        device="cpu",
+        threads=1,
+        description="anger",
+    )
+    columns, header = read_table(tmp_path / "pb.parquet")
+    assert columns["video_id"].tolist() == ["a", "a", "b", "b"]
+    assert columns["variant"].tolist() == [0, 1, 0, 1]
+    assert {"pb_0", "pb_2", "error", "error_genuine", "error_fake", "distance_genuine", "steps"} <= columns.keys()
+    assert header["parameters"]["steps"] == 2
+    assert header["parameters"]["sequences"] == {"reference": "crop"}

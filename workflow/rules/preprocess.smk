@@ -1,0 +1,61 @@
+# Sections 2.1, 2.2 and the augmentation of 2.4: face, landmarks and jittered variants of each video.
+rule roi:
+    input:
+        video=lambda w: SHEET.input_video(w.video),
+    output:
+        rois="results/rois/{video}.parquet",
+    params:
+        code=plan.code("roi", "tracking"),
+        sample=lambda w: SHEET.span(w.video),
+        settings=config["tracking"],
+        seed=config["seed"],
+        on_bad_video=config["on_bad_video"],
+    log:
+        "logs/roi/{video}.log",
+    benchmark:
+        "logs/benchmarks/roi/{video}.tsv"
+    script:
+        "../scripts/roi.py"
+
+
+rule landmarks:
+    input:
+        video=lambda w: SHEET.input_video(w.video),
+        rois=rules.roi.output.rois,
+    output:
+        landmarks="results/landmarks/{video}.parquet",
+        variants="results/variants/{video}.parquet",
+    params:
+        code=plan.code("landmarks", "augment"),
+        sample=lambda w: SHEET.span(w.video),
+        settings=config["landmarks"],
+        n_variants=lambda w: config["variants"][SHEET.videos[w.video].split],
+        jitter_px=config["variants"]["jitter_px"],
+        seed=config["seed"],
+    log:
+        "logs/landmarks/{video}.log",
+    benchmark:
+        "logs/benchmarks/landmarks/{video}.tsv"
+    script:
+        "../scripts/landmarks.py"
+
+
+rule quality:
+    input:
+        rois=expand(rules.roi.output.rois, video=SHEET.videos),
+        landmarks=expand(rules.landmarks.output.landmarks, video=SHEET.videos),
+    output:
+        table=report(
+            "results/qc/videos.parquet",
+            caption="../report/quality.rst",
+            category="Videos",
+        ),
+    params:
+        code=plan.code("quality", "quality"),
+        videos=list(SHEET.videos),
+    log:
+        "logs/quality.log",
+    benchmark:
+        "logs/benchmarks/quality.tsv"
+    script:
+        "../scripts/quality.py"

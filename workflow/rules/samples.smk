@@ -1,0 +1,17 @@
+# The embedded data set: rendered where the config has a section `demo`, one job for all clips of a subject.
+if "demo" in config:
+
+    rule demo:
+        output:
+            plan.demo_clips(config, SHEET),
+        params:
+            code=plan.code("demo", "demo"),
+            settings=config["demo"],
+        wildcard_constraints:
+            subject="[^_/]+",
+        log:
+            "logs/demo/{subject}.log",
+        benchmark:
+            "logs/benchmarks/demo/{subject}.tsv"
+        script:
+            "../scripts/demo.py"

@@ -1,0 +1,20 @@
+"""Rule landmarks. In: a video and its boxes. Out: 68 points a frame, and the 40 points of every jittered variant."""
+
+from fakeemo.augment import landmark_video
+from fakeemo.jobs import job
+
+with job(snakemake.log[0]):
+    params = snakemake.params
+    landmark_video(
+        params.sample["path"],
+        snakemake.input.rois,
+        snakemake.output.landmarks,
+        snakemake.output.variants,
+        video_id=snakemake.wildcards.video,
+        n_variants=params.n_variants,
+        jitter_px=params.jitter_px,
+        seed=params.seed,
+        start_s=params.sample["start_s"],
+        end_s=params.sample["end_s"],
+        **params.settings,
+    )

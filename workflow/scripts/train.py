@@ -1,0 +1,22 @@
+"""Rule train. In: variants of an emotion's training videos. Out: its LSTM-PB, with settings and history."""
+
+from pathlib import Path
+
+from fakeemo.jobs import job
+from fakeemo.lstm_pb import NetworkSettings
+from fakeemo.training import LearningSettings, train_emotion
+
+with job(snakemake.log[0]):
+    params = snakemake.params
+    train_emotion(
+        snakemake.input.variants,
+        params.labels,
+        Path(snakemake.output.weights).parent,
+        network=NetworkSettings(**params.network),
+        learning=LearningSettings(**params.learning),
+        sequences=params.sequences,
+        seed=params.seed,
+        device=params.device,
+        threads=params.torch_threads,
+        description=snakemake.wildcards.emotion,
+    )
