@@ -4,13 +4,13 @@ One classifier for each emotion, with XGBoost (Chen & Guestrin, 2016), the libra
 names. Each row is one variant of one video as recognition mode (section 2.3.3) left it. The score of a video is
 the mean, over its variants, of the probability of fake.
 
-Three things keep the estimate honest. Rows of other splits than ``train`` are dropped before anything is fitted.
-Folds are made of subjects, so that neither a person nor a video's variants stand on both sides. And each fit runs
-on one thread with a fixed seed, so that the same table gives the same model on any number of cores.
+Three things keep the estimate honest. Fitting is given the labels of training videos and no others, and sees only
+the rows of those. Folds are made of subjects, so that neither a person nor a video's variants stand on both sides.
+And each fit runs on one thread with a fixed seed, so that the same table gives the same model on any number of cores.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -88,7 +88,7 @@ def feature_columns(available: Sequence[str], features: Sequence[str]) -> list[s
     return columns
 
 
-def subject_folds(subjects: Sequence[str], seed: int) -> list[list[str]]:
+def subject_folds(subjects: Iterable[str], seed: int) -> list[list[str]]:
     """Deal the distinct ``subjects`` into min(5, subjects) folds of nearly equal size, at random by ``seed``."""
     distinct = sorted(set(subjects))
     order = np.random.default_rng(seed).permutation(len(distinct))
@@ -97,33 +97,47 @@ def subject_folds(subjects: Sequence[str], seed: int) -> list[list[str]]:
 
 
 def fit_boosting(
-    pb_table: str | Path, model_out: str | Path, info_out: str | Path, *, settings: BoostingSettings
+    pb_table: str | Path,
+    labels: Mapping[str, str],
+    subjects: Mapping[str, str],
+    model_out: str | Path,
+    info_out: str | Path,
+    *,
+    emotion: str,
+    settings: BoostingSettings,
 ) -> None:
-    """Fit the classifier of one emotion on the labelled training rows of its PB table.
+    """Fit the classifier of one emotion on the rows that its PB table has of the videos in ``labels``.
 
     The number of trees, up to ``settings.trees``, is the one with the least log-loss of the videos' scores over
     subject-disjoint folds; the final model has that many trees and is fitted on all training subjects. (The
     authors' code stops where the AUC is least, and keeps the last fold's model.) Each video weighs the same,
-    however many variants it has. ``model_out`` is XGBoost's ``.ubj``; ``info_out`` a JSON file with what was
-    chosen, the log-loss after each tree, the folds, and the out-of-fold score of each training video.
+    however many variants it has.
 
-    Raises :class:`FakeemoError` if the table holds several emotions, only one label or only one subject in
-    training, or a value that is not finite.
+    Args:
+        pb_table: ``results/pb/{emotion}.parquet``.
+        labels: genuine or fake for each labelled training video, by id. Videos without rows are left out.
+        subjects: the subject of each of these videos, by id.
+        model_out: gets the model, in XGBoost's ``.ubj`` format.
+        info_out: gets JSON: what was chosen, the log-loss after each tree, the folds, and the out-of-fold score of
+            each training video.
+        emotion: for messages and ``info_out``.
+        settings: see :class:`BoostingSettings`.
+
+    Raises:
+        FakeemoError: if training has only one label or only one subject, or a value is not finite.
     """
     table, _ = read_table(pb_table)
     columns = feature_columns(list(table), settings.features)
-    emotion = _only_emotion(table, pb_table)
-    chosen = (table["split"] == "train") & (table["label"] != "")
-    table = {name: values[chosen] for name, values in table.items()}
-
-    video_ids, first, video = np.unique(table["video_id"], return_index=True, return_inverse=True)
-    is_fake = (table["label"] == "fake")[first]
-    subjects = table["subject"][first]
-    _check_training(is_fake, subjects, emotion)
+    training = np.isin(table["video_id"], [video_id for video_id, label in labels.items() if label])
+    table = {name: values[training] for name, values in table.items()}
+    video_ids, video = np.unique(table["video_id"], return_inverse=True)
+    is_fake = np.array([labels[name] == "fake" for name in video_ids])
+    subject = np.array([subjects[name] for name in video_ids])
+    _check_training(is_fake, subject, emotion)
     x = _features(table, columns, pb_table)
 
-    folds = subject_folds(list(subjects), settings.seed)
-    held_out = [np.isin(subjects, fold) for fold in folds]
+    folds = subject_folds(subject, settings.seed)
+    held_out = [np.isin(subject, fold) for fold in folds]
 
     def run_fold(out: np.ndarray) -> tuple[xgb.Booster, np.ndarray]:
         return _fit(x, video, is_fake, ~out, settings.trees, settings, columns, watch=out)
@@ -140,7 +154,6 @@ def fit_boosting(
         scores[out] = found[out]
 
     booster, _ = _fit(x, video, is_fake, np.ones(len(video_ids), bool), n_trees, settings, columns)
-    booster.set_attr(emotion=emotion)
     with replacing(model_out) as temporary:
         booster.save_model(temporary)
 
@@ -173,10 +186,9 @@ def fit_boosting(
 
 
 def predict_scores(pb_table: str | Path, model: str | Path) -> dict[str, Score]:
-    """Score every video of a PB table, of any split: ``video_id`` to :class:`Score`, in the table's order.
+    """Score every video of a PB table, of any split: :class:`Score` by video id.
 
-    Raises :class:`FakeemoError` if the model cannot be read, is another emotion's, or needs a column that the
-    table lacks.
+    Raises :class:`FakeemoError` if the model cannot be read, or needs a column that the table lacks.
     """
     table, _ = read_table(pb_table)
     if len(table["video_id"]) == 0:
@@ -187,43 +199,26 @@ def predict_scores(pb_table: str | Path, model: str | Path) -> dict[str, Score]:
     except (xgb.core.XGBoostError, OSError) as error:
         reason = str(error).strip().splitlines()[-1]
         raise FakeemoError(f"{model}: not a boosting model ({reason}); delete it and run again") from error
-    emotion = _only_emotion(table, pb_table)
-    if booster.attr("emotion") != emotion:
-        raise FakeemoError(f"{model}: was fitted on {booster.attr('emotion')}, but {pb_table} holds {emotion}")
     columns = booster.feature_names or []
     missing = [name for name in columns if name not in table]
     if missing or not columns:
         raise FakeemoError(f"{pb_table}: lacks {missing}, which {model} was fitted on; fit the model again")
-
-    # The order of first appearance, so that nothing depends on how names sort.
-    _, first, inverse = np.unique(table["video_id"], return_index=True, return_inverse=True)
-    rank = np.argsort(np.argsort(first))
-    video = rank[inverse]
-    n_videos = len(first)
-    means = _mean_by_video(_predict(booster, _features(table, columns, pb_table)), video, n_videos)
-    counts = np.bincount(video, minlength=n_videos)
-    names = table["video_id"][np.sort(first)]
-    return {str(name): Score(float(m), int(n)) for name, m, n in zip(names, means, counts, strict=True)}
+    video_ids, video = np.unique(table["video_id"], return_inverse=True)
+    means = _mean_by_video(_predict(booster, _features(table, columns, pb_table)), video, len(video_ids))
+    counts = np.bincount(video)
+    return {str(name): Score(float(m), int(n)) for name, m, n in zip(video_ids, means, counts, strict=True)}
 
 
-def _only_emotion(table: dict[str, np.ndarray], path: str | Path) -> str:
-    emotions = sorted(set(table["emotion"]))
-    if len(emotions) != 1:
-        found = ", ".join(emotions) if emotions else "no usable video"
-        raise FakeemoError(f"{path}: a PB table must hold one emotion, but holds {found}")
-    return str(emotions[0])
-
-
-def _check_training(is_fake: np.ndarray, subjects: np.ndarray, emotion: str) -> None:
+def _check_training(is_fake: np.ndarray, subject: np.ndarray, emotion: str) -> None:
     if len(set(is_fake)) < 2:
         n_fake = int(is_fake.sum())
         raise FakeemoError(
             f"{emotion}: the usable training videos are {len(is_fake) - n_fake} genuine and {n_fake} fake;"
             " both labels are needed: add training videos of this emotion or leave it out of the sample sheet"
         )
-    if len(set(subjects)) < 2:
+    if len(set(subject)) < 2:
         raise FakeemoError(
-            f"{emotion}: all usable training videos are of subject '{subjects[0]}'; folds need at least two subjects"
+            f"{emotion}: all usable training videos are of subject '{subject[0]}'; folds need at least two subjects"
         )
 
 

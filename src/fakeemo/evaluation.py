@@ -16,7 +16,7 @@ import numpy as np
 
 from fakeemo.boosting import Score, predict_scores
 from fakeemo.errors import FakeemoError
-from fakeemo.samples import LABELS, SPLITS, Sample
+from fakeemo.samples import LABELS, SPLITS
 from fakeemo.tables import read_table, replacing, software
 
 METRICS_VERSION = 1
@@ -83,9 +83,9 @@ def auc(is_fake: Sequence[bool] | np.ndarray, scores: Sequence[float] | np.ndarr
 
 
 def predictions(
-    samples: Sequence[Sample], scores: Mapping[str, Score], statuses: Mapping[str, str]
+    samples: Sequence[Mapping[str, str]], scores: Mapping[str, Score], statuses: Mapping[str, str]
 ) -> list[Prediction]:
-    """Give one row for each of ``samples``, in their order.
+    """Give one row for each of ``samples`` (rows of the sample sheet), in their order.
 
     ``scores`` and ``statuses`` are by video id. A video whose status is "ok" but that has no score gets the status
     ``not_scored``. ``predicted_paired`` presumes that a subject shows each emotion once genuinely and once acted: of
@@ -96,8 +96,8 @@ def predictions(
     """
     group: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     for sample in samples:
-        if sample.video_id in scores:
-            group[sample.emotion, sample.split, sample.subject].append(sample.video_id)
+        if sample["video_id"] in scores:
+            group[sample["emotion"], sample["split"], sample["subject"]].append(sample["video_id"])
     paired: dict[str, str] = {}
     for video_ids in group.values():
         if len(video_ids) == 2:
@@ -107,7 +107,7 @@ def predictions(
 
     rows = []
     for sample in samples:
-        video_id = sample.video_id
+        video_id = sample["video_id"]
         status = statuses.get(video_id)
         if status is None:
             raise FakeemoError(
@@ -124,10 +124,10 @@ def predictions(
         rows.append(
             Prediction(
                 video_id,
-                sample.subject,
-                sample.emotion,
-                sample.split,
-                sample.label,
+                sample["subject"],
+                sample["emotion"],
+                sample["split"],
+                sample["label"],
                 score,
                 None if score is None else "fake" if score > 0.5 else "genuine",
                 paired.get(video_id),
@@ -198,23 +198,24 @@ def metrics(rows: Sequence[Prediction]) -> dict[str, Any]:
 def evaluate(
     pb_tables: Sequence[str | Path],
     boosting_models: Sequence[str | Path],
-    samples: Sequence[Sample],
+    samples: Sequence[Mapping[str, str]],
     qc_table: str | Path,
     predictions_out: str | Path,
     metrics_out: str | Path,
 ) -> None:
     """Score all videos and write ``predictions.csv`` and ``metrics.json``.
 
-    ``pb_tables`` and ``boosting_models`` are of one emotion each, in the same order. Raises :class:`FakeemoError` if
-    they do not belong together, or hold a video that the sample sheet does not.
+    ``pb_tables`` and ``boosting_models`` are of one emotion each, in the same order; ``samples`` are the rows of the
+    sample sheet, with at least ``video_id``, ``subject``, ``emotion``, ``label`` and ``split``. Raises
+    :class:`FakeemoError` if a table holds a video that the sample sheet or the quality table does not.
     """
-    emotion_of = {sample.video_id: sample.emotion for sample in samples}
+    known = {sample["video_id"] for sample in samples}
     scores: dict[str, Score] = {}
     for pb_table, model in zip(pb_tables, boosting_models, strict=True):
         found = predict_scores(pb_table, model)
         for video_id in found:
-            if video_id not in emotion_of or video_id in scores:
-                problem = "is not in the sample sheet" if video_id not in emotion_of else "is in two PB tables"
+            if video_id not in known or video_id in scores:
+                problem = "is not in the sample sheet" if video_id not in known else "is in two PB tables"
                 raise FakeemoError(f"{pb_table}: video '{video_id}' {problem}; delete the table and run again")
         scores |= found
     quality, _ = read_table(qc_table, ["video_id", "status"])

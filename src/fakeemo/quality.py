@@ -5,19 +5,18 @@ from pathlib import Path
 
 import numpy as np
 
-from fakeemo.samples import Sample
 from fakeemo.tables import read_table, write_table
 
 UNITS = {"fps": "frames/s", "face_share": "1", "lowest_psr": "1"}
 
 
 def summarise_quality(
-    samples: Sequence[Sample],
+    video_ids: Sequence[str],
     rois_paths: Sequence[str | Path],
     landmarks_paths: Sequence[str | Path],
     out: str | Path,
 ) -> None:
-    """Write one row for each video of the sample sheet, in its order, from the video's ROI and landmark tables.
+    """Write one row for each of ``video_ids``, in their order, from the video's ROI and landmark tables.
 
     Columns: ``video_id``; ``status`` and ``reason`` (of the first of the two tables that is not "ok"); ``frames``
     (decoded); ``fps`` (mean over the clip, NaN below two frames); ``face_share`` (of the frames that have
@@ -28,7 +27,7 @@ def summarise_quality(
         name: []
         for name in ("video_id", "status", "reason", "frames", "fps", "face_share", "redetections", "lowest_psr")
     }
-    for sample, rois_path, landmarks_path in zip(samples, rois_paths, landmarks_paths, strict=True):
+    for video_id, rois_path, landmarks_path in zip(video_ids, rois_paths, landmarks_paths, strict=True):
         rois, rois_header = read_table(rois_path, ["timestamp", "psr", "state"])
         landmarks, landmarks_header = read_table(landmarks_path, ["success"])
         header = rois_header if rois_header["status"] != "ok" else landmarks_header
@@ -36,7 +35,7 @@ def summarise_quality(
         psr = rois["psr"].astype(float)
         psr = psr[np.isfinite(psr)]
         row = {
-            "video_id": sample.video_id,
+            "video_id": video_id,
             "status": header["status"],
             "reason": header["reason"],
             "frames": n_frames,

@@ -38,9 +38,7 @@ class Sample:
     end_s: float | None = None
 
 
-def read_samples(
-    path: str | Path, emotions: Sequence[str], synonyms: Mapping[str, str] | None = None
-) -> list[Sample]:
+def read_samples(path: str | Path, emotions: Sequence[str], synonyms: Mapping[str, str] | None = None) -> list[Sample]:
     """Read and check a sample sheet.
 
     Args:
@@ -55,9 +53,7 @@ def read_samples(
         with open(path, newline="", encoding="utf-8-sig") as file:
             rows = list(csv.reader(file, delimiter="\t"))
     except FileNotFoundError:
-        raise FakeemoError(
-            f"{path}: no such sample sheet; write one, or correct 'samples' in the config"
-        ) from None
+        raise FakeemoError(f"{path}: no such sample sheet; write one, or correct 'samples' in the config") from None
     except (OSError, UnicodeDecodeError) as error:
         raise FakeemoError(f"{path}: cannot be read as UTF-8 text ({error})") from error
     if not rows:

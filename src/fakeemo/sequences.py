@@ -19,6 +19,7 @@ FEATURES = tuple(f"{axis}_{i}" for axis in "uv" for i in range(N_POINTS))
 # Of the 40 points, those that facial muscles move least: tip and base of the nose (dlib 30, 33) and the corners
 # of the eyes (36, 39, 42, 45). The pose of the head is estimated from them.
 RIGID_POINTS = (10, 13, 16, 19, 22, 25)
+_OUTER_CORNERS = (16, 25)
 
 
 @dataclass(frozen=True)
@@ -103,8 +104,9 @@ def relative_to_neutral(x: np.ndarray, neutral_frames: int) -> np.ndarray:
     """Turn coordinates ``(time, 80)`` into displacements from the neutral start, free of head motion.
 
     Each frame is moved, turned and scaled by the similarity that best lays its rigid points (nose and corners of the
-    eyes) on those of the mean of the first ``neutral_frames`` frames (least squares, Umeyama 1991); what is left
-    over of the mean is the expression, in units of the crop's half side.
+    eyes) on those of the mean of the first ``neutral_frames`` frames (least squares, Umeyama 1991); what then differs
+    from the mean is the expression. Its unit is a quarter of the inter-ocular distance (between the outer corners of
+    the eyes), so that nearly all of it lies within the [-1, 1] that the network can say.
     """
     # As complex numbers z = u + iv a similarity is z -> a z + b, and least squares has one line.
     z = (x[:, :N_POINTS] + 1j * x[:, N_POINTS:]).astype(np.complex128)
@@ -115,4 +117,5 @@ def relative_to_neutral(x: np.ndarray, neutral_frames: int) -> np.ndarray:
     source = z[:, rigid] - centre
     a = (source.conj() @ target) / (np.abs(source) ** 2).sum(axis=1)
     moved = a[:, None] * (z - centre) + neutral[rigid].mean() - neutral
+    moved /= np.abs(neutral[_OUTER_CORNERS[1]] - neutral[_OUTER_CORNERS[0]]) / 4
     return np.concatenate([moved.real, moved.imag], axis=1).astype(np.float32)

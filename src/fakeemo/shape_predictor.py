@@ -10,8 +10,9 @@ import hashlib
 import math
 import os
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +24,14 @@ from fakeemo.tables import replacing
 def cache_folder() -> Path:
     """Give the folder of parsed models and compiled kernels: ``$FAKEEMO_CACHE``, or ``~/.cache/fakeemo``.
 
-    It is made, readable to this user alone, if it is not there.
+    It is made, open to this user alone (Numba runs what it finds there), if it is not there.
+    Raises :class:`FakeemoError` if it cannot be made.
     """
     folder = Path(os.environ.get("FAKEEMO_CACHE") or "~/.cache/fakeemo").expanduser().absolute()
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise FakeemoError(f"{folder}: {error.strerror}; set FAKEEMO_CACHE to a folder for cached files") from error
     return folder
 
 
@@ -35,6 +40,13 @@ os.environ.setdefault("NUMBA_CACHE_DIR", str(cache_folder() / "numba"))
 import numba  # noqa: E402
 
 numba.config.reload_config()
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a function with Numba: without Python objects or its lock, kept in the cache folder."""
+    kernel: Callable[..., Any] = numba.njit(cache=True, nogil=True)(function)
+    return kernel
+
 
 _FORMAT = 1  # of the parsed file in the cache; raise it when the arrays below change
 _LARGEST_SIZE = 1 << 20  # no list in a real predictor comes near; a wrong file must not make us ask for all memory
@@ -69,7 +81,8 @@ def read(path: str | Path) -> ShapePredictor:
     cached = cache_folder() / f"predictor-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.npz"
     try:
         with np.load(cached, allow_pickle=False) as arrays:
-            return ShapePredictor(*(arrays[name] for name in ShapePredictor._fields[:-1]), str(arrays["sha256"]))
+            fields = {name: arrays[name] for name in ShapePredictor._fields}
+            return ShapePredictor(**fields | {"sha256": str(fields["sha256"])})
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
         predictor = parse(path)
     with replacing(cached) as temporary:
@@ -93,14 +106,14 @@ def parse(path: Path) -> ShapePredictor:
             f"landmark model {path}: not a whole dlib shape predictor ({error});"
             " fetch it again, or name another file in landmarks.model"
         ) from error
-    digest = hashlib.sha256(data).hexdigest()
+    digest = hashlib.sha256(data.data).hexdigest()
     return ShapePredictor(
         shape.reshape(-1, 2), pixels.astype(np.uint16), thresholds, leaves, anchors.astype(np.uint16), deltas, digest
     )
 
 
-@numba.njit(cache=True, nogil=True)
-def _integer(data: NDArray[np.uint8], at: int) -> tuple[int, int]:
+@compiled
+def _integer(data: NDArray[np.uint8], at: int) -> tuple[np.intp, int]:
     """Give the integer at byte ``at`` and the position after it."""
     if at >= data.size:
         raise ValueError("it is cut off")
@@ -109,21 +122,21 @@ def _integer(data: NDArray[np.uint8], at: int) -> tuple[int, int]:
         raise ValueError("a number in it is malformed")
     if at + size >= data.size:
         raise ValueError("it is cut off")
-    magnitude = 0
+    magnitude = np.intp(0)
     for i in range(size):
-        magnitude |= np.int64(data[at + 1 + i]) << (8 * i)
+        magnitude |= np.intp(data[at + 1 + i]) << (8 * i)
     return (-magnitude if data[at] & 0x80 else magnitude), at + 1 + size
 
 
-@numba.njit(cache=True, nogil=True)
-def _size(data: NDArray[np.uint8], at: int) -> tuple[int, int]:
+@compiled
+def _size(data: NDArray[np.uint8], at: int) -> tuple[np.intp, int]:
     size, at = _integer(data, at)
     if size < 1 or size > _LARGEST_SIZE:
         raise ValueError("a length in it makes no sense")
     return size, at
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _expect(data: NDArray[np.uint8], at: int, expected: int) -> int:
     """Read the integer ``expected`` and give the position after it."""
     value, at = _integer(data, at)
@@ -132,7 +145,7 @@ def _expect(data: NDArray[np.uint8], at: int, expected: int) -> int:
     return at
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _real(data: NDArray[np.uint8], at: int) -> tuple[np.float32, int]:
     mantissa, at = _integer(data, at)
     exponent, at = _integer(data, at)
@@ -141,7 +154,7 @@ def _real(data: NDArray[np.uint8], at: int) -> tuple[np.float32, int]:
     return np.float32(math.ldexp(np.float64(mantissa), exponent)), at
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _column(data: NDArray[np.uint8], at: int, out: NDArray[np.float32]) -> int:
     """Read a column vector of the length of ``out`` into it and give the position after it."""
     at = _expect(data, at, -out.size)
@@ -151,8 +164,8 @@ def _column(data: NDArray[np.uint8], at: int, out: NDArray[np.float32]) -> int:
     return at
 
 
-@numba.njit(cache=True, nogil=True)
-def _parse(data):  # type: ignore[no-untyped-def]  # Numba infers the types of the seven arrays
+@compiled
+def _parse(data: NDArray[np.uint8]) -> tuple[NDArray[Any], ...]:
     at = _expect(data, 0, 1)  # version of the format
     rows, _ = _integer(data, at)
     if rows > -2 or rows < -_LARGEST_SIZE or rows % 2:

@@ -83,9 +83,7 @@ def read_header(path: str | Path) -> dict[str, Any]:
     return _header(pq.read_schema(path).metadata, path)
 
 
-def read_table(
-    path: str | Path, columns: list[str] | None = None
-) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def read_table(path: str | Path, columns: list[str] | None = None) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Read a table as ``(columns by name, header)``.
 
     Raises :class:`FakeemoError` if the file was not written by :func:`write_table` or by a later format.
@@ -93,9 +91,7 @@ def read_table(
     try:
         table = pq.read_table(path, columns=columns)
     except (OSError, pa.ArrowException) as error:
-        raise FakeemoError(
-            f"{path}: cannot be read as a Parquet table ({error}); delete it and run again"
-        ) from error
+        raise FakeemoError(f"{path}: cannot be read as a Parquet table ({error}); delete it and run again") from error
     header = _header(table.schema.metadata, path)
     return {name: table[name].to_numpy() for name in table.column_names}, header
 

@@ -16,6 +16,9 @@ import yaml
 from fakeemo.errors import FakeemoError
 from fakeemo.samples import LABELS, Sample, read_samples
 
+FIGURES = ("accuracy", "roc", "pb_space", "learning_curves", "boosting")
+"""The report's figures, as in ``fakeemo.figures``, whose import of matplotlib the rules must not pay for."""
+
 _PACKAGE = Path(__file__).parent
 _SCRIPTS = _PACKAGE.parents[1] / "workflow" / "scripts"
 
@@ -26,7 +29,7 @@ def complete_config(config: Mapping[str, Any], schema_file: str | Path, config_f
     Raises:
         FakeemoError: on the first fault, with the file, the key, the value and what was expected.
     """
-    schema = yaml.safe_load(Path(schema_file).read_text())
+    schema: dict[str, Any] = yaml.safe_load(Path(schema_file).read_text())
     where = " + ".join(str(file) for file in config_files) or "config"
     validator = jsonschema.Draft202012Validator(schema)
     # The deepest fault names the key; its ancestors would only say that a section is wrong.
@@ -51,14 +54,12 @@ def _explain(fault: Any) -> str:
     return f"key '{key}': {fault.message}" + (f"; expected: {expected}" if expected else "")
 
 
-def _with_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
-    if not isinstance(value, Mapping) or "properties" not in schema:
-        return value
+def _with_defaults(value: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
     filled = dict(value)
     for name, part in schema["properties"].items():
         if name not in filled and "default" in part:
             filled[name] = part["default"]
-        if name in filled:
+        if name in filled and "properties" in part:
             filled[name] = _with_defaults(filled[name], part)
     return filled
 
@@ -121,7 +122,8 @@ def read_sheet(config: Mapping[str, Any]) -> Sheet:
         others = f" (and {len(absent) - 1} more)" if len(absent) > 1 else ""
         raise FakeemoError(
             f"{config['samples']}, column 'path': video '{absent[0].video_id}': no file {absent[0].path}{others};"
-            " correct the path (relative ones start at the working directory), remove the row, or set on_bad_video: skip"
+            " correct the path (relative ones start at the working directory), remove the row,"
+            " or set on_bad_video: skip"
         )
     return Sheet(samples, config["emotions"], frozenset(sample.video_id for sample in absent))
 
@@ -134,7 +136,7 @@ def demo_clips(config: Mapping[str, Any], sheet: Sheet) -> list[str]:
 
 def boosting_settings(config: Mapping[str, Any], emotion: str) -> dict[str, Any]:
     """Give the boosting section with the learning rate of one emotion, where rates differ by emotion."""
-    settings = dict(config["boosting"])
+    settings = {**config["boosting"], "seed": config["seed"]}
     if isinstance(settings["rate"], Mapping):
         settings["rate"] = settings["rate"].get(emotion, 0.1)
     return settings

@@ -29,9 +29,7 @@ def test_reads_every_column(tmp_path):
         "",
         ROWS[2] + "\t\t\t\t",
     )
-    assert samples[0] == Sample(
-        "a", "a.mp4", "s1", "anger", "genuine", "train", (10.0, 20.0, 30.5, 40.0), 3, 0.5, 2.0
-    )
+    assert samples[0] == Sample("a", "a.mp4", "s1", "anger", "genuine", "train", (10.0, 20.0, 30.5, 40.0), 3, 0.5, 2.0)
     assert samples[2] == Sample("c", "c.mp4", "s2", "anger", "", "test")
 
 

@@ -8,7 +8,7 @@ rule boost:
     params:
         code=plan.code("boost", "boosting"),
         labels=lambda w: SHEET.training_labels(w.emotion),
-        subjects=lambda w: SHEET.subjects(w.emotion),
+        subjects=lambda w: SHEET.training_subjects(w.emotion),
         settings=lambda w: plan.boosting_settings(config, w.emotion),
     threads: config["boosting"]["threads"]
     log:
@@ -40,3 +40,43 @@ rule evaluate:
         "logs/benchmarks/evaluate.tsv"
     script:
         "../scripts/evaluate.py"
+
+
+rule report:
+    input:
+        predictions=rules.evaluate.output.predictions,
+        metrics=rules.evaluate.output.metrics,
+        quality=rules.quality.output.table,
+        networks=expand(rules.train.output.config, emotion=SHEET.emotions),
+        histories=expand(rules.train.output.history, emotion=SHEET.emotions),
+        pb=expand(rules.recognise.output.pb, emotion=SHEET.emotions),
+        boosting=expand(rules.boost.output.info, emotion=SHEET.emotions),
+    output:
+        page=report(
+            "results/report/index.html",
+            caption="../report/report.rst",
+            category="Results",
+        ),
+        figures=[
+            report(
+                f"results/report/figures/{figure}.svg",
+                caption=f"../report/{figure}.rst",
+                category="Figures",
+            )
+            for figure in plan.FIGURES
+        ],
+        numbers=expand(
+            "results/report/figures/{figure}.{kind}",
+            figure=plan.FIGURES,
+            kind=["png", "csv"],
+        ),
+    params:
+        code=plan.code("report", "report"),
+        config=config,
+        emotions=SHEET.emotions,
+    log:
+        "logs/report.log",
+    benchmark:
+        "logs/benchmarks/report.tsv"
+    script:
+        "../scripts/report.py"

@@ -6,7 +6,7 @@ if "demo" in config:
             plan.demo_clips(config, SHEET),
         params:
             code=plan.code("demo", "demo"),
-            settings=config["demo"],
+            settings={k: v for k, v in config["demo"].items() if k != "folder"},
         wildcard_constraints:
             subject="[^_/]+",
         log:

@@ -1,0 +1,244 @@
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xgboost as xgb
+from sklearn.metrics import log_loss, roc_auc_score
+
+from fakeemo.boosting import BoostingSettings, _rows, feature_columns, fit_boosting, predict_scores, subject_folds
+from fakeemo.errors import FakeemoError
+from fakeemo.evaluation import wilson
+from fakeemo.tables import write_table
+
+SETTINGS = BoostingSettings(trees=80, rate=0.2, reg_lambda=5.0)
+
+
+class Toy:
+    """PB vectors of ``n_subjects``, each with ``n_videos``, by default half of them fake and ``effect`` SD apart."""
+
+    def __init__(self, folder: Path, *, n_subjects=20, n_videos=4, n_variants=3, effect=4.0, n_pb=6, seed=0):
+        self.folder = folder
+        rng = np.random.default_rng(seed)
+        n = n_subjects * n_videos
+        self.video_ids = [f"v{i:03d}" for i in range(n)]
+        self.subjects = {v: f"s{i // n_videos}" for i, v in enumerate(self.video_ids)}
+        self.labels = {v: ("genuine", "fake")[i % 2] for i, v in enumerate(self.video_ids)}
+        centre = rng.normal(size=(n, n_pb))
+        centre[:, 0] += effect * (np.arange(n) % 2 - 0.5)
+        self.pb = (centre[:, None] + 0.1 * rng.normal(size=(n, n_variants, n_pb))).reshape(-1, n_pb).astype(np.float32)
+        self.rows = np.repeat(self.video_ids, n_variants)
+
+    def table(self, pb=None, rows=None, name="pb.parquet") -> Path:
+        pb, rows = self.pb if pb is None else pb, self.rows if rows is None else rows
+        others = np.zeros(len(pb), np.float32)
+        columns = {f"pb_{i}": pb[:, i] for i in range(pb.shape[1])}
+        for column in ("error", "error_genuine", "error_fake", "distance_genuine", "distance_fake"):
+            columns[column] = others
+        write_table(self.folder / name, {"video_id": list(rows), **columns}, kind="pb")
+        return self.folder / name
+
+    def fit(self, *, table=None, labels=None, settings=SETTINGS):
+        fit_boosting(
+            table or self.table(),
+            self.labels if labels is None else labels,
+            self.subjects,
+            self.folder / "boosting.ubj",
+            self.folder / "boosting.json",
+            emotion="anger",
+            settings=settings,
+        )
+        return (self.folder / "boosting.ubj").read_bytes(), json.loads((self.folder / "boosting.json").read_text())
+
+
+def truth(toy, info):
+    names = list(info["out_of_fold"])
+    return np.array([toy.labels[v] == "fake" for v in names]), np.array([info["out_of_fold"][v] for v in names])
+
+
+def test_separable_classes_are_learned_and_carry_over_to_new_subjects(tmp_path):
+    toy = Toy(tmp_path, n_subjects=30)
+    training = {v: label for v, label in toy.labels.items() if int(toy.subjects[v][1:]) < 20}
+    _, info = toy.fit(labels=training)
+    assert info["log_loss"] < 0.35
+    scores = predict_scores(tmp_path / "pb.parquet", tmp_path / "boosting.ubj")
+    new = [v for v in toy.video_ids if v not in training]
+    assert roc_auc_score([toy.labels[v] == "fake" for v in new], [scores[v].score for v in new]) > 0.95
+
+
+def test_noise_is_not_recognised(tmp_path):
+    toy = Toy(tmp_path, effect=0.0, n_subjects=30, n_pb=20)
+    _, info = toy.fit()
+    is_fake, scores = truth(toy, info)
+    assert info["log_loss"] > 0.6
+    low, high = wilson(int(((scores > 0.5) == is_fake).sum()), len(is_fake))
+    assert low < 0.5 < high
+
+
+def test_the_number_of_trees_has_the_least_loss_of_scores_out_of_fold(tmp_path):
+    toy = Toy(tmp_path, effect=1.5)
+    _, info = toy.fit()
+    curve = info["log_loss_by_trees"]
+    assert len(curve) == SETTINGS.trees
+    assert 1 < info["trees"] < SETTINGS.trees  # an inner minimum, so that the choice is put to the test
+    assert info["trees"] == 1 + int(np.argmin(curve))
+    is_fake, scores = truth(toy, info)
+    assert info["log_loss"] == pytest.approx(log_loss(is_fake, scores), abs=1e-5)
+    assert info["log_loss"] == pytest.approx(
+        sum(fold["log_loss"] * fold["n_videos"] for fold in info["folds"]) / len(toy.video_ids)
+    )
+    assert xgb.Booster(model_file=tmp_path / "boosting.ubj").num_boosted_rounds() == info["trees"]
+
+
+def test_a_subject_never_stands_on_both_sides_of_a_fold(tmp_path):
+    # Each subject has one label only, and features by which it is known. Folds of videos would know the subject from
+    # training and score perfectly; folds of subjects must guess.
+    toy = Toy(tmp_path, n_subjects=24, effect=0.0, n_pb=16)
+    rng = np.random.default_rng(1)
+    toy.labels = {v: ("genuine", "fake")[int(s[1:]) % 2] for v, s in toy.subjects.items()}
+    signature = {s: rng.normal(size=16).astype(np.float32) for s in sorted(set(toy.subjects.values()))}
+    pb = np.stack([signature[toy.subjects[v]] for v in toy.rows])
+    _, info = toy.fit(table=toy.table(pb=pb))
+    is_fake, scores = truth(toy, info)
+    assert roc_auc_score(is_fake, scores) < 0.75
+    in_folds = [subject for fold in info["folds"] for subject in fold["subjects"]]
+    assert sorted(in_folds) == sorted(signature)
+
+
+def test_permuted_labels_leave_nothing_to_learn(tmp_path):
+    # Many near-copies of each video: were a variant to straddle a fold, its label would be read off the copies.
+    toy = Toy(tmp_path, effect=6.0, n_variants=10, n_subjects=25)
+    shuffled = np.random.default_rng(3).permutation(list(toy.labels.values()))
+    toy.labels = dict(zip(toy.labels, shuffled.tolist(), strict=True))
+    _, info = toy.fit()
+    is_fake, scores = truth(toy, info)
+    low, high = wilson(int(((scores > 0.5) == is_fake).sum()), len(is_fake))
+    assert low < 0.5 < high
+
+
+def test_rows_of_other_videos_do_not_enter_the_fit(tmp_path):
+    toy = Toy(tmp_path, effect=1.0)
+    training = {v: label for v, label in toy.labels.items() if int(toy.subjects[v][1:]) < 12}
+    model, info = toy.fit(labels=training)
+    pb = toy.pb.copy()
+    others = ~np.isin(toy.rows, list(training))
+    pb[others] = 100 * np.random.default_rng(5).normal(size=(others.sum(), pb.shape[1]))
+    assert toy.fit(table=toy.table(pb=pb), labels=training) == (model, info)
+    without = toy.table(pb=toy.pb[~others], rows=toy.rows[~others])
+    assert toy.fit(table=without, labels=training) == (model, info)
+    # An unlabelled training video is one of the others; a labelled one without rows is left out.
+    some = {v: label if k % 3 else "" for k, (v, label) in enumerate(training.items())}
+    fitted = toy.fit(labels=some)
+    assert set(fitted[1]["out_of_fold"]) == {v for v, label in some.items() if label}
+    assert toy.fit(labels={**training, "nowhere": "fake"}) == (model, info)
+
+
+@pytest.mark.parametrize("n_subjects", [2, 3, 5, 6, 11, 40])
+def test_folds_split_the_subjects(n_subjects):
+    subjects = [f"s{i}" for i in range(n_subjects)] * 3
+    folds = subject_folds(subjects, seed=0)
+    assert len(folds) == min(5, n_subjects)
+    assert sorted(subject for fold in folds for subject in fold) == sorted(set(subjects))
+    sizes = [len(fold) for fold in folds]
+    assert max(sizes) - min(sizes) <= 1
+    assert folds == subject_folds(reversed(subjects), seed=0)
+
+
+def test_each_video_weighs_the_same_whatever_its_number_of_variants():
+    video = np.repeat([0, 1, 2], [1, 4, 10])
+    rows = _rows(np.zeros((15, 2), np.float32), video, np.array([True, False, True]))
+    assert np.bincount(rows.video, rows.weight)[[0, 2]] == pytest.approx([5.5, 5.5])
+    assert rows.weight.mean() == pytest.approx(1)
+
+
+def test_the_same_model_whatever_threads_and_cores(tmp_path):
+    toy = Toy(tmp_path, effect=1.0, n_subjects=10)
+    settings = replace(SETTINGS, trees=30)
+    model, info = toy.fit(settings=settings)
+    again, info_again = toy.fit(settings=replace(settings, threads=4))
+    assert again == model
+    assert info_again == {**info, "settings": {**info["settings"], "threads": 4}}
+
+    script = (
+        "import os, sys, json\n"
+        "if hasattr(os, 'sched_setaffinity'): os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])\n"
+        "from fakeemo.boosting import *\n"
+        "labels, subjects, settings = json.load(sys.stdin)\n"
+        "fit_boosting(sys.argv[1], labels, subjects, sys.argv[2], sys.argv[3], emotion='anger',"
+        " settings=BoostingSettings(**settings))"
+    )
+    subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "pb.parquet", tmp_path / "b.ubj", tmp_path / "b.json"],
+        input=json.dumps([toy.labels, toy.subjects, info["settings"]]),
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        check=True,
+    )
+    assert hashlib.sha256((tmp_path / "b.ubj").read_bytes()).digest() == hashlib.sha256(model).digest()
+    assert json.loads((tmp_path / "b.json").read_text()) == info
+
+
+def test_a_score_is_the_mean_over_the_variants_and_survives_the_file(tmp_path):
+    toy = Toy(tmp_path, n_subjects=6)
+    keep = np.ones(len(toy.rows), bool)
+    keep[0] = False  # the first video has two variants, the others three
+    table = toy.table(pb=toy.pb[keep], rows=toy.rows[keep])
+    toy.fit(table=table)
+    scores = predict_scores(table, tmp_path / "boosting.ubj")
+    assert list(scores) == toy.video_ids
+    booster = xgb.Booster(model_file=tmp_path / "boosting.ubj")
+    rows = booster.predict(xgb.DMatrix(toy.pb[keep], feature_names=booster.feature_names))
+    for video_id, score in scores.items():
+        own = rows[toy.rows[keep] == video_id]
+        assert score.score == pytest.approx(own.mean(), abs=1e-6)
+        assert score.n_variants == len(own) == (2 if video_id == "v000" else 3)
+
+
+def test_features_by_choice():
+    available = ["video_id", "variant", "pb_1", "pb_0", "error", "error_genuine", "error_fake", "distance_genuine"]
+    assert feature_columns(available, ["pb"]) == ["pb_0", "pb_1"]
+    assert feature_columns(available, ["errors", "pb"]) == ["error", "error_genuine", "error_fake", "pb_0", "pb_1"]
+    with pytest.raises(FakeemoError, match="'pbs' is unknown; choose from pb, errors, distances"):
+        feature_columns(available, ["pbs"])
+    with pytest.raises(FakeemoError, match="distance_fake"):
+        feature_columns(available, ["distances"])
+    with pytest.raises(FakeemoError, match="no column"):
+        feature_columns(["video_id"], ["pb"])
+
+
+def test_what_cannot_be_fitted_ends_in_one_line_and_leaves_no_file(tmp_path):
+    toy = Toy(tmp_path, n_subjects=4)
+    table = toy.table()
+
+    def message(**changes):
+        with pytest.raises(FakeemoError) as caught:
+            toy.fit(table=table, **changes)
+        assert not (tmp_path / "boosting.ubj").exists()
+        assert not (tmp_path / "boosting.json").exists()
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    assert "8 genuine and 0 fake" in message(labels={v: "genuine" for v in toy.video_ids[::2]})
+    assert "0 genuine and 0 fake" in message(labels={})
+    assert "subject 's0'" in message(labels={v: toy.labels[v] for v in toy.video_ids if toy.subjects[v] == "s0"})
+    toy.pb[5, 2] = np.nan
+    table = toy.table()
+    assert "video 'v001'" in message()
+
+
+def test_a_model_that_does_not_fit_ends_in_one_line(tmp_path):
+    toy = Toy(tmp_path, n_subjects=4)
+    toy.fit()
+    narrow = toy.table(pb=toy.pb[:, :3], name="narrow.parquet")
+    with pytest.raises(FakeemoError, match=r"narrow.*lacks \['pb_3', 'pb_4', 'pb_5'\]"):
+        predict_scores(narrow, tmp_path / "boosting.ubj")
+    (tmp_path / "broken.ubj").write_bytes(b"not a model")
+    with pytest.raises(FakeemoError, match=r"broken\.ubj: not a boosting model"):
+        predict_scores(tmp_path / "pb.parquet", tmp_path / "broken.ubj")
+    with pytest.raises(FakeemoError, match=r"absent\.ubj: not a boosting model"):
+        predict_scores(tmp_path / "pb.parquet", tmp_path / "absent.ubj")

@@ -1,0 +1,310 @@
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from report_inputs import EMOTIONS, HOSTILE, make_run
+
+from fakeemo.figures import FIGURES, principal_plane
+from fakeemo.report import headline, write_report
+
+
+class Page(HTMLParser):
+    """What a reader finds on the page: its text, its tables by caption, and the attributes of every element."""
+
+    VOID = ("meta", "link", "input", "br", "img", "hr")
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = ""
+        self.tables: list[tuple[str, list[list[str]]]] = []
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, {name: value or "" for name, value in attrs}))
+        if tag not in self.VOID:
+            self.open.append(tag)
+        if tag == "table":
+            self.tables.append(("", []))
+        elif tag == "tr":
+            self.tables[-1][1].append([])
+        elif tag in ("td", "th"):
+            self.tables[-1][1][-1].append("")
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, {name: value or "" for name, value in attrs}))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, f"</{tag}> closes another element"
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] not in ("script", "style"):
+            self.text += data
+        if "td" in self.open or ("th" in self.open and "table" in self.open):
+            self.tables[-1][1][-1][-1] += data
+        elif "caption" in self.open:
+            self.tables[-1] = (self.tables[-1][0] + data, self.tables[-1][1])
+
+    def rows(self, caption: str) -> dict[str, list[str]]:
+        """Give the rows of the one table whose caption starts so, by their first cell."""
+        (found,) = (rows for title, rows in self.tables if title.startswith(caption))
+        return {row[0]: row[1:] for row in found[1:]}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    arguments = make_run(folder, hostile=True)
+    write_report(folder / "report/index.html", folder / "report/figures", **arguments)
+    return folder, arguments
+
+
+@pytest.fixture(scope="module")
+def html(run):
+    return (run[0] / "report/index.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def page(html):
+    return Page(html)
+
+
+@pytest.fixture(scope="module")
+def metrics(run):
+    return json.loads((run[0] / "metrics.json").read_text())
+
+
+def percent(share):
+    return "–" if share is None else f"{100 * share:.1f} %"
+
+
+def interval(pair):
+    return "–" if pair is None else f"{100 * pair[0]:.1f}–{100 * pair[1]:.1f} %"
+
+
+def test_every_figure_of_the_metrics_is_on_the_page(page, metrics):
+    for split, title in (("test", "Test"), ("valid", "Validation"), ("train", "Training (fitted on")):
+        part = metrics["splits"][split]
+        singly = page.rows(f"{title}, each" if split != "train" else f"{title}:")
+        by_pairs = page.rows(f"{title}, by" if split != "train" else f"{title}), by")
+        assert list(singly) == ["all", *EMOTIONS]
+        for name, cell in {"all": part["overall"], **part["emotions"]}.items():
+            assert singly[name] == [
+                f"{cell['correct']} of {cell['n']}",
+                percent(cell["accuracy"]),
+                interval(cell["interval"]),
+                percent(cell["balanced_accuracy"]),
+                "–" if cell["auc"] is None else f"{cell['auc']:.3f}",
+                str(cell["n_videos"]),
+                str(cell["n_excluded"]),
+                str(cell["n_unlabelled"]),
+            ]
+            paired = cell["paired"]
+            assert by_pairs[name] == [
+                f"{paired['correct']:g} of {paired['n_pairs']}",
+                percent(paired["accuracy"]),
+                interval(paired["interval"]),
+                str(paired["n_tied"]),
+                str(paired["n_same_label"]),
+            ]
+
+
+def test_confusion_matrices(page, metrics):
+    found = [(title, rows) for title, rows in page.tables if rows[0] == ["", "calledgenuine", "calledfake"]]
+    expected = []
+    for split in ("test", "valid"):
+        part = metrics["splits"][split]
+        for name, cell in {"all": part["overall"], **part["emotions"]}.items():
+            counts = [[label, *(str(n) for n in row.values())] for label, row in cell["confusion"].items()]
+            expected.append((name, [["", "calledgenuine", "calledfake"], *counts]))
+    assert found == expected
+
+
+def test_headline_and_warnings(page, metrics):
+    cell = metrics["splits"]["test"]["overall"]
+    assert f"{cell['correct']} of {cell['n']} test videos were judged rightly" in page.text
+    assert f"95 % interval {interval(cell['interval'])}" in page.text
+    assert "This is no lie detector" in page.text
+    assert "They say nothing about people" in page.text
+    assert "presumes that one of the two is fake" in page.text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict", "words"),
+    [
+        (0.51, 0.8, "above", "clear of 50 %"),
+        (0.5, 0.8, "open", "cannot be told from guessing"),
+        (0.3, 0.7, "open", "cannot be told from guessing"),
+        (0.1, 0.49, "below", "worse than guessing"),
+    ],
+)
+def test_headline_in_words(low, high, verdict, words):
+    found = headline({"splits": {"test": {"overall": {"n": 9, "interval": [low, high]}}}})
+    assert found["verdict"] == verdict
+    assert words in found["text"]
+
+
+def test_headline_without_a_labelled_test_video():
+    assert headline({"splits": {}})["verdict"] == "none"
+    assert "no accuracy" in headline({"splits": {"test": {"overall": {"n": 0, "interval": None}}}})["text"]
+
+
+def test_published_results_stand_beside_with_intervals_of_60_videos(page, metrics):
+    rows = page.rows("Accuracy in per cent as printed")
+    assert rows["HCILab (the paper)"] == ["71", "59.2–81.5 %", "66.7", "54.1–77.3 %"]
+    assert rows["NIT-OVGU"][::2] == ["76", "66.7"]
+    assert rows["ICV"] == ["53", "40.9–65.4 %", "–", "–"]
+    test = metrics["splits"]["test"]["overall"]
+    assert rows["this run, each video by itself"][2:] == [percent(test["accuracy"]), interval(test["interval"])]
+    assert rows["this run, by pairs"][2] == percent(test["paired"]["accuracy"])
+
+
+def test_data_and_excluded_videos(page):
+    assert page.rows("The data") == {
+        "Training": ["12", "96", "48", "48", "0", "8", "95"],
+        "Validation": ["12", "24", "11", "12", "1", "2", "24"],
+        "Test": ["12", "24", "12", "12", "0", "2", "23"],
+    }
+    (excluded,) = (rows for _, rows in page.tables if rows[0][-1] == "Reason")
+    assert excluded[1:] == [
+        ["00_contempt_fake", "train", "contempt", "no_face", "no face in the first 50 frames"],
+        ["11_surprise_fake", "test", "surprise", "unreadable", HOSTILE],
+    ]
+
+
+def test_a_subject_in_two_splits_is_named(page, tmp_path):
+    assert "No subject is in two splits" in page.text
+    arguments = make_run(tmp_path, emotions=("anger",), trees=5)
+    shared = arguments["predictions"]
+    shared.write_text(shared.read_text().replace(",s10,", ",s00,"))
+    write_report(tmp_path / "index.html", tmp_path / "figures", **arguments)
+    assert "Subjects in more than one split: s00." in Page((tmp_path / "index.html").read_text()).text
+
+
+def test_every_video_is_in_the_table(run, page):
+    (rows,) = (rows for _, rows in page.tables if "Lowest PSR" in rows[0])
+    with open(run[1]["predictions"]) as file:
+        lines = [line.split(",") for line in file.read().splitlines()[1:]]
+    assert [row[0] for row in rows[1:]] == [line[0] for line in lines]
+    for row, line in zip(rows[1:], lines, strict=True):
+        assert row[5] == ("–" if line[5] == "" else f"{float(line[5]):.3f}")
+
+
+def test_text_from_data_stays_text(html, page):
+    assert HOSTILE not in html
+    assert "&lt;script&gt;alert" in html
+    assert sum(tag == "script" for tag, _ in page.elements) == 1
+    # The subject of that name has twelve videos, and one reason says the same.
+    assert page.text.count(HOSTILE) == 12 + 1
+
+
+def test_the_page_asks_for_nothing_from_elsewhere(html, page):
+    for tag, attributes in page.elements:
+        assert tag not in ("link", "iframe", "object", "embed", "base"), tag
+        for name in ("src", "href", "xlink:href", "action", "data", "poster", "srcset"):
+            value = attributes.get(name, "#")
+            assert value.startswith(("#", "figures/")), f"{tag} {name}={value}"
+    assert not [target for target in re.findall(r"url\(\s*['\"]?([^)]*)", html) if not target.startswith("#")]
+    assert "@import" not in html
+    assert "default-src 'none'" in html
+
+
+def test_ids_are_unique_and_links_lead_somewhere(page, run):
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    for _, attributes in page.elements:
+        for name in ("href", "xlink:href"):
+            target = attributes.get(name, "")
+            if target.startswith("#"):
+                assert target[1:] in ids
+            elif target:
+                assert (run[0] / "report" / target).is_file()
+        for target in attributes.get("aria-labelledby", "").split():
+            assert target in ids
+    assert page.open == []
+
+
+def test_every_figure_has_its_files_and_a_described_panel_for_each_emotion(run, page):
+    folder = run[0] / "report/figures"
+    assert {path.name for path in folder.iterdir()} == {
+        f"{name}.{kind}" for name in FIGURES for kind in ("svg", "png", "csv")
+    }
+    labels = [attributes["aria-label"] for _, attributes in page.elements if attributes.get("role") == "img"]
+    for what in (
+        "ROC curve",
+        "Recognised PB vectors on a plane",
+        "Learning curve",
+        "Held-out log-loss by number of trees",
+    ):
+        assert [label for label in labels if label.startswith(what)] == [f"{what}: {emotion}" for emotion in EMOTIONS]
+
+
+def test_numbers_behind_the_figures(run, metrics):
+    folder = run[0] / "report/figures"
+    lines = (folder / "accuracy.csv").read_text().splitlines()
+    test = metrics["splits"]["test"]["overall"]
+    assert lines[0] == "split,emotion,n,correct,accuracy,low,high,balanced_accuracy,auc"
+    row = next(line for line in lines if line.startswith("test,all,")).split(",")
+    assert [float(cell) for cell in row[2:5]] == pytest.approx([test["n"], test["correct"], test["accuracy"]])
+    # The area under the curve in the file is the AUC of the metrics.
+    roc = [line.split(",") for line in (folder / "roc.csv").read_text().splitlines()[1:]]
+    for emotion, cell in metrics["splits"]["test"]["emotions"].items():
+        points = np.array([[float(x), float(y)] for e, split, x, y, _ in roc if (e, split) == (emotion, "test")])
+        assert np.trapezoid(points[:, 1], points[:, 0]) == pytest.approx(cell["auc"])
+
+
+def test_equal_inputs_give_equal_files_and_times_only_if_asked_for(run, html, tmp_path):
+    folder, arguments = run
+    write_report(tmp_path / "report/index.html", tmp_path / "report/figures", **arguments)
+    for path in [folder / "report/index.html", *(folder / "report/figures").iterdir()]:
+        assert (tmp_path / path.relative_to(folder)).read_bytes() == path.read_bytes(), path.name
+    assert "Peak memory" not in html
+
+
+def test_a_run_with_little_in_it_and_with_costs(tmp_path):
+    arguments = make_run(tmp_path, emotions=("anger",), n_subjects=7, trees=5, test_labels=False)
+    arguments["config"] = {"samples": "mine.tsv"}
+    benchmarks = tmp_path / "benchmarks"
+    for rule, video, seconds, peak in (("roi", "a", 1.5, "80"), ("roi", "b", 2.0, "95.5"), ("evaluate", "", 3, "NA")):
+        path = benchmarks / rule / f"{video}.tsv" if video else benchmarks / f"{rule}.tsv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"s\th:m:s\tmax_rss\n{seconds}\t0:00:01\t{peak}\n")
+    write_report(tmp_path / "index.html", tmp_path / "figures", **arguments, benchmarks_dir=benchmarks)
+    page = Page((tmp_path / "index.html").read_text())
+    assert "no accuracy" in page.text
+    assert "They say nothing about people" not in page.text
+    assert page.rows("Test, each")["all"][:3] == ["0 of 0", "–", "–"]
+    (costs,) = (rows for _, rows in page.tables if rows[0][0] == "Rule")
+    assert sorted(costs[1:]) == [["evaluate", "1", "3.0", "0"], ["roi", "2", "3.5", "96"]]
+    assert "samples: mine.tsv" in page.text
+
+
+def test_principal_plane():
+    rng = np.random.default_rng(0)
+    basis = np.linalg.qr(rng.normal(size=(6, 6)))[0]
+    points = 5 + rng.normal(size=(50, 2)) @ (np.array([[3.0], [1.0]]) * basis[:2])
+    plane, shares = principal_plane(points)
+    assert shares.sum() == pytest.approx(1)
+    assert shares[0] > shares[1] > 0
+    # All variance lies in the plane, so distances survive the projection.
+    np.testing.assert_allclose(
+        np.linalg.norm(plane[:1] - plane, axis=1), np.linalg.norm(points[:1] - points, axis=1), atol=1e-9
+    )
+    mirrored, _ = principal_plane(points[::-1])
+    np.testing.assert_allclose(mirrored[::-1], plane, atol=1e-9)
+    for few in (np.ones((1, 6)), np.ones((3, 6)), rng.normal(size=(4, 1))):
+        assert principal_plane(few)[0].shape == (len(few), 2)
+
+
+def test_the_page_of_a_thousand_videos_and_5000_trees_stays_small(tmp_path):
+    arguments = make_run(tmp_path, n_subjects=84, trees=5)
+    for path in arguments["boosting"].values():
+        info = json.loads(path.read_text())
+        info["log_loss_by_trees"] *= 1000
+        path.write_text(json.dumps(info))
+    write_report(tmp_path / "index.html", tmp_path / "figures", **arguments)
+    assert Path(tmp_path / "index.html").stat().st_size < 3e6

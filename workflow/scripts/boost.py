@@ -1,0 +1,15 @@
+"""Rule boost. In: an emotion's PB vectors. Out: the classifier fitted on those of training, and how it was chosen."""
+
+from fakeemo.boosting import BoostingSettings, fit_boosting
+from fakeemo.jobs import job
+
+with job(snakemake.log[0]):
+    fit_boosting(
+        snakemake.input.pb,
+        snakemake.params.labels,
+        snakemake.params.subjects,
+        snakemake.output.model,
+        snakemake.output.info,
+        emotion=snakemake.wildcards.emotion,
+        settings=BoostingSettings(**snakemake.params.settings),
+    )

@@ -1,0 +1,14 @@
+"""Rule evaluate. In: PB vectors and classifiers of all emotions. Out: the verdict on every video, and how many hold."""
+
+from fakeemo.evaluation import evaluate
+from fakeemo.jobs import job
+
+with job(snakemake.log[0]):
+    evaluate(
+        snakemake.input.pb,
+        snakemake.input.models,
+        snakemake.params.samples,
+        snakemake.input.quality,
+        snakemake.output.predictions,
+        snakemake.output.metrics,
+    )
