@@ -5,16 +5,11 @@
 Everything runs on one thread, the two engines in turn, so that a busy machine slows both; medians of REPEATS runs.
 """
 
-import os
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-
-for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):
-    os.environ[variable] = "1"
 
 import av
 import cv2
@@ -56,8 +51,8 @@ def prediction() -> None:
     row("---", "---", "---", "---", "---", "---")
     for n_frames, n_boxes, target in ((1, 11, "5"), (1, 100, "9"), (10, 10, "9"), (10, 25, "9")):
         offsets = augment.offsets("benchmark", n_boxes - 1, JITTER_PX, 0)
-        crops = np.stack([augment.jittered(BOX + (i, i, 0, 0), offsets) for i in range(n_frames)]).reshape(-1, 4)
-        boxes, frame_of_box = landmarks.predictor_boxes(crops), np.repeat(np.arange(n_frames), n_boxes)
+        crops = np.stack([augment.jittered(np.add(BOX, [i, i, 0, 0]), offsets) for i in range(n_frames)]).reshape(-1, 4)
+        boxes, frame_of_box = augment.predictor_boxes(crops), np.repeat(np.arange(n_frames), n_boxes)
         seconds: dict[str, list[float]] = {engine: [] for engine in ENGINES}
         for _ in range(REPEATS + 1):  # the first run warms up
             for engine in ENGINES:
@@ -69,17 +64,18 @@ def prediction() -> None:
 
 
 def start_up() -> None:
-    """Time a whole process that predicts one batch with a warm cache, and take its memory."""
+    """Time a whole process that predicts one batch with a warm cache, and take its peak memory."""
     code = (
-        "import resource, numpy as np; from fakeemo import landmarks\n"
-        "boxes = np.tile([437, 96, 237, 237], (121, 1))\n"
-        f"landmarks.load_predictor().predict(np.zeros((11, {SIZE[1]}, {SIZE[0]}), np.uint8), boxes, np.arange(121) // 11)\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)\n"
+        "import numpy as np; from fakeemo import landmarks\n"
+        f"frames, boxes = np.ones((11, {SIZE[1]}, {SIZE[0]}), np.uint8), np.tile([437, 96, 237, 237], (121, 1))\n"
+        "landmarks.load_predictor().predict(frames, boxes, np.arange(121) // 11)\n"
+        "print(*(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))\n"
     )
     seconds, memory = [], []
     for _ in range(REPEATS + 1):
         start = time.perf_counter()
-        memory.append(float(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout))
+        peak = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
+        memory.append(int(peak) / 1024)
         seconds.append(time.perf_counter() - start)
     row("warm process with one batch", "median", "target")
     row("---", "---", "---")
@@ -90,7 +86,7 @@ def start_up() -> None:
 def jitter() -> None:
     """Report how much still landmarks move from frame to frame under sensor noise, with and without sub-pixel."""
     rng, image = np.random.default_rng(0), portrait().astype(float)
-    box = landmarks.predictor_boxes(BOX[None])
+    box = augment.predictor_boxes(BOX[None])
     row("sensor noise, grey levels", "sub-pixel, px rms a frame", "whole pixels, px rms a frame")
     row("---", "---", "---")
     predictor = landmarks.load_predictor()
@@ -184,7 +180,6 @@ def main() -> None:
         print()
     with tempfile.TemporaryDirectory() as folder:
         preprocessing(folder)
-    print(f"\nPeak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from fakeemo import landmarks
+from fakeemo import faces, landmarks
 from fakeemo.errors import FakeemoError
 from fakeemo.landmarks import N_POINTS, N_SELECTED
 from fakeemo.tables import read_table, software, write_table
@@ -119,6 +119,12 @@ def jittered(boxes: NDArray[np.float64], offset: NDArray[np.int64]) -> NDArray[n
     return crops
 
 
+def predictor_boxes(crops: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Map crops (n, 4) in the face detector's convention to whole pixels in that of the landmark predictor."""
+    mapped = [faces.predictor_box(faces.Box(*crop)) for crop in crops.tolist()]
+    return landmarks.whole_pixels(np.array(mapped, np.float64).reshape(-1, 4))
+
+
 def normalised(points: NDArray[np.float32], crops: NDArray[np.float64]) -> NDArray[np.float32]:
     """Scale points (n, 40, 2) in pixels of the frame to their crops (n, 4): [-1, 1] from edge to edge."""
     corner, size = crops[:, None, :2], crops[:, None, 2:]
@@ -155,7 +161,7 @@ def _predict(
     def predict_batch() -> None:
         crops = jittered(boxes[rows][:, None], drawn).reshape(-1, 4)
         frame_of_box = np.repeat(np.arange(len(rows)), n_crops)
-        predicted = predictor.predict(stack, landmarks.predictor_boxes(crops), frame_of_box)
+        predicted = predictor.predict(stack, predictor_boxes(crops), frame_of_box)
         scaled = normalised(landmarks.select(predicted), crops).reshape(len(rows), n_crops, N_SELECTED, 2)
         points[:, :, rows] = predicted[::n_crops].T
         features[:, :, :, rows] = scaled.transpose(3, 2, 1, 0)

@@ -57,13 +57,15 @@ def face_near(image: np.ndarray, box: Box) -> Face | None:
     """Give the face that the paper's cascade, or else its confirming one, sees at about ``box``.
 
     Cheaper and more lenient than :func:`detect_faces`: that there is a face about here is known beforehand,
-    only whether it still is here is asked.
+    only whether it still is here is asked. The second cascade's confidence is on a scale of its own and is
+    not given (NaN).
     """
     for spread in (1.25, 1.55):  # the wider search costs three times as much
         for cascade in (_PAPERS, _SECOND):
             faces = [face for face in _detect_around(cascade, image, box, spread) if _apart(face.box, box) < 0.35]
             if faces:
-                return max(faces, key=lambda face: overlap(face.box, box))
+                nearest = max(faces, key=lambda face: overlap(face.box, box))
+                return nearest if cascade == _PAPERS else nearest._replace(confidence=np.nan)
     return None
 
 

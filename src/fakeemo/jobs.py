@@ -29,6 +29,9 @@ def job(log: str) -> Iterator[None]:
         except OSError as error:
             traceback.print_exc()
             _end(terminal, f"fakeemo: {error.filename or 'file system'}: {error.strerror or error}")
+        except Exception as error:
+            traceback.print_exc()
+            _end(terminal, f"fakeemo: unexpected {type(error).__name__}: {error}; the trace is in {log}")
         finally:
             sys.stdout.flush()
             sys.stderr.flush()

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fakeemo import faces, regression_trees, shape_predictor
+from fakeemo import regression_trees, shape_predictor
 from fakeemo.errors import FakeemoError
 
 Engine = Literal["batched", "dlib"]
@@ -39,8 +39,9 @@ class Predictor(NamedTuple):
 
         Args:
             frames: (height, width) or (frames, height, width), grey levels.
-            boxes: (n, 4), each x, y, w, h in whole pixels, in the convention of :func:`predictor_boxes`:
-                the last column and row in the box are x + w - 1 and y + h - 1. A box may leave the frame.
+            boxes: (n, 4), each x, y, w, h in whole pixels, in dlib's convention of a face (see
+                :func:`fakeemo.faces.predictor_box`): the last column and row of pixels in it are x + w - 1
+                and y + h - 1. A box may leave the frame.
             frame_of_box: (n,), the index of each box's frame; if absent, all boxes are in the first.
 
         Returns:
@@ -113,12 +114,6 @@ def warm(model: str | Path | None = None) -> None:
     Several processes may do this at the same time: each file in the cache is replaced as a whole.
     """
     load_predictor("batched", model).predict(np.zeros((8, 8), np.uint8), np.array([[0, 0, 8, 8]]))
-
-
-def predictor_boxes(boxes: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Map face boxes (n, 4) of the face detector to whole pixels in the convention of the landmark predictor."""
-    mapped = [faces.predictor_box(faces.Box(*box)) for box in boxes.tolist()]
-    return whole_pixels(np.array(mapped, np.float64).reshape(-1, 4))
 
 
 def whole_pixels(positions: NDArray[np.floating]) -> NDArray[np.int64]:

@@ -15,12 +15,14 @@ from fakeemo.faces import Box, centre
 SIDE = 64
 _SIGMA = 2.0  # of the Gaussian that the filter shall answer with, in pixels of the window
 _PEAK = 5  # the peak is left out of the PSR as far as this to each side: 11 x 11 pixels
+_PASSES, _NEAR = 3, 0.25  # at most so many looks at a frame, until a shift is this short, in pixels of the window
 # The polar window of the scale filter: 64 angles by 64 radii from 4 to 30 pixels in equal ratios.
 _RADII = np.geomspace(4, 30, SIDE)
 _RATIO = np.log(_RADII[1] / _RADII[0])
 # A scale is measured against a longer past than a position: its errors add up and nothing pulls them back.
 _SCALE_SLOWNESS = 5
 _MAX_SCALE_STEP = 0.05
+_MIN_SCALE_STEP = 0.001  # smaller ones are left to add up, which saves a third look at the frame
 _SURE = 20.0  # PSR below which a scale is not believed: a blurred or quickly turning head looks resized
 
 
@@ -56,9 +58,13 @@ class Mosse:
 
     def locate(self, image: np.ndarray) -> tuple[Box, float]:
         """Move the box to where the filter answers most, and give ``(box, psr)``."""
-        dx, dy, psr = self._position.peak(_window(image, self.box))
-        x, y, w, h = self.box
-        self.box = Box(x + dx * w / SIDE, y + dy * h / SIDE, w, h)
+        # The taper shows less of contents that have moved far, which biases their shift: look again from there.
+        for _ in range(_PASSES):
+            dx, dy, psr = self._position.peak(self._position.spectrum(_window(image, self.box)))
+            x, y, w, h = self.box
+            self.box = Box(x + dx * w / SIDE, y + dy * h / SIDE, w, h)
+            if abs(dx) < _NEAR and abs(dy) < _NEAR:
+                break
         return self.box, psr
 
     def learn(self, image: np.ndarray) -> Box:
@@ -68,14 +74,16 @@ class Mosse:
         """
         window = _window(image, self.box)
         if self._scale is not None:
-            _, dr, psr = self._scale.peak(_polar(window))
-            if psr >= _SURE:
-                factor = math.exp(min(max(dr * _RATIO, -_MAX_SCALE_STEP), _MAX_SCALE_STEP))
-                (x, y), w, h = centre(self.box), self.box.w * factor, self.box.h * factor
+            spectrum = self._scale.spectrum(_polar(window))
+            _, dr, psr = self._scale.peak(spectrum)
+            change = min(max(dr * _RATIO, -_MAX_SCALE_STEP), _MAX_SCALE_STEP)
+            if psr >= _SURE and abs(change) > _MIN_SCALE_STEP:
+                (x, y), w, h = centre(self.box), self.box.w * math.exp(change), self.box.h * math.exp(change)
                 self.box = Box(x - w / 2, y - h / 2, w, h)
                 window = _window(image, self.box)
-            self._scale.learn(_polar(window))
-        self._position.learn(window)
+                spectrum = self._scale.spectrum(_polar(window))
+            self._scale.learn(spectrum)
+        self._position.learn(self._position.spectrum(window))
         return self.box
 
 
@@ -84,41 +92,37 @@ class _Filter:
 
     def __init__(self, windows: list[np.ndarray], learning_rate: float, taper: np.ndarray) -> None:
         self._rate, self._taper = learning_rate, taper
-        spectra = [self._spectrum(window) for window in windows]
+        spectra = [self.spectrum(window) for window in windows]
         self._a = np.mean([_target() * spectrum.conj() for spectrum in spectra], axis=0)
         self._b = np.mean([_power(spectrum) for spectrum in spectra], axis=0)
+        self._divide()
 
-    def peak(self, window: np.ndarray) -> tuple[float, float, float]:
-        """Give ``(dx, dy, psr)``: the shift of the contents in pixels of the window, and how sure it is."""
-        answer = self._spectrum(window) * (self._a / (self._b + 1e-3 * self._b.mean()))
-        response = cv2.dft(
-            answer.view(np.float32).reshape(SIDE, SIDE, 2), flags=cv2.DFT_INVERSE | cv2.DFT_SCALE | cv2.DFT_REAL_OUTPUT
-        )
-        _, _, _, (col, row) = cv2.minMaxLoc(response)
-        dx = (
-            col
-            - SIDE // 2
-            + _vertex(response[row, (col - 1) % SIDE], response[row, col], response[row, (col + 1) % SIDE])
-        )
-        dy = (
-            row
-            - SIDE // 2
-            + _vertex(response[(row - 1) % SIDE, col], response[row, col], response[(row + 1) % SIDE, col])
-        )
-        return dx, dy, _psr(response, row, col)
-
-    def learn(self, window: np.ndarray) -> None:
-        """Take the window, whose contents are centred, into the running averages."""
-        spectrum = self._spectrum(window)
-        self._a += self._rate * (_target() * spectrum.conj() - self._a)
-        self._b += self._rate * (_power(spectrum) - self._b)
-
-    def _spectrum(self, window: np.ndarray) -> np.ndarray:
+    def spectrum(self, window: np.ndarray) -> np.ndarray:
+        """Give the spectrum of a window: log levels with mean 0 and variance 1, tapered (section 3.1)."""
         levels = cv2.LUT(window, _LOG)
         mean, std = cv2.meanStdDev(levels)
         levels = (levels - np.float32(mean[0, 0])) * (self._taper / np.float32(std[0, 0] + 1e-5))
         spectrum: np.ndarray = cv2.dft(levels, flags=cv2.DFT_COMPLEX_OUTPUT).view(np.complex64)[..., 0]
         return spectrum
+
+    def peak(self, spectrum: np.ndarray) -> tuple[float, float, float]:
+        """Give ``(dx, dy, psr)``: the shift of the contents in pixels of the window, and how sure it is."""
+        answer = (spectrum * self._h).view(np.float32).reshape(SIDE, SIDE, 2)
+        response = cv2.dft(answer, flags=cv2.DFT_INVERSE | cv2.DFT_SCALE | cv2.DFT_REAL_OUTPUT)
+        _, _, _, (col, row) = cv2.minMaxLoc(response)
+        dx = col + _vertex(*(response[row, (col + k) % SIDE] for k in (-1, 0, 1))) - SIDE // 2
+        dy = row + _vertex(*(response[(row + k) % SIDE, col] for k in (-1, 0, 1))) - SIDE // 2
+        return dx, dy, _psr(response, row, col)
+
+    def learn(self, spectrum: np.ndarray) -> None:
+        """Take a window, whose contents are centred, into the running averages."""
+        self._a += self._rate * (_target() * spectrum.conj() - self._a)
+        self._b += self._rate * (_power(spectrum) - self._b)
+        self._divide()
+
+    def _divide(self) -> None:
+        # The small addition keeps frequencies that the contents hardly have from being blown up.
+        self._h = self._a / (self._b + 1e-3 * self._b.mean())
 
 
 _LOG = np.log1p(np.arange(256, dtype=np.float32))

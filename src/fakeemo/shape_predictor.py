@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakeemo.errors import FakeemoError
-from fakeemo.tables import replacing
 
 
 def cache_folder() -> Path:
@@ -85,6 +84,8 @@ def read(path: str | Path) -> ShapePredictor:
             return ShapePredictor(**fields | {"sha256": str(fields["sha256"])})
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
         predictor = parse(path)
+    from fakeemo.tables import replacing  # here, since it brings Arrow, 40 MB that a warm start can do without
+
     with replacing(cached) as temporary:
         np.savez(temporary, allow_pickle=False, **predictor._asdict())
     return predictor

@@ -73,7 +73,10 @@ def write_table(
         "parameters": dict(parameters or {}),
         "software": dict(versions or software()),
     }
-    table = pa.table(dict(columns)).replace_schema_metadata({_KEY: json.dumps(header, sort_keys=True)})
+    arrays = {name: _arrow_array(values) for name, values in columns.items()}
+    table = pa.Table.from_arrays(list(arrays.values()), list(arrays)).replace_schema_metadata(
+        {_KEY: json.dumps(header, sort_keys=True)}
+    )
     with replacing(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
 
@@ -89,11 +92,30 @@ def read_table(path: str | Path, columns: list[str] | None = None) -> tuple[dict
     Raises :class:`FakeemoError` if the file was not written by :func:`write_table` or by a later format.
     """
     try:
-        table = pq.read_table(path, columns=columns)
+        # Not pq.read_table: it imports pandas, which costs every job of the workflow half a second.
+        with pq.ParquetFile(path) as file:
+            table = file.read(columns=columns)
     except (OSError, pa.ArrowException) as error:
         raise FakeemoError(f"{path}: cannot be read as a Parquet table ({error}); delete it and run again") from error
     header = _header(table.schema.metadata, path)
-    return {name: table[name].to_numpy() for name in table.column_names}, header
+    return {name: _numpy_array(table[name]) for name in table.column_names}, header
+
+
+def _arrow_array(values: Any) -> pa.Array:
+    """Turn numbers, truth values or strings into an Arrow array; ``pa.array`` would import pandas first."""
+    values = np.asarray(values)
+    if values.dtype.kind in "OU":
+        texts = [str(text).encode() for text in values]
+        offsets = np.cumsum([0, *map(len, texts)], dtype=np.int32)
+        return pa.StringArray.from_buffers(len(texts), pa.py_buffer(offsets), pa.py_buffer(b"".join(texts)))
+    kind = pa.from_numpy_dtype(values.dtype)
+    data = np.packbits(values, bitorder="little") if values.dtype == bool else np.ascontiguousarray(values)
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(data)])
+
+
+def _numpy_array(column: pa.ChunkedArray) -> np.ndarray:
+    # to_numpy() of text would import pandas.
+    return np.array(column.to_pylist(), dtype=object) if pa.types.is_string(column.type) else column.to_numpy()
 
 
 def _header(metadata: dict[bytes, bytes] | None, path: str | Path) -> dict[str, Any]:

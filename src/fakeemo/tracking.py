@@ -194,10 +194,10 @@ class _Follower:
         """End with the clip: raise if too little of a face was seen in it."""
         self._drop_unconfirmed()
         n_faces, n_frames = sum(row.box is not None for row in self.rows), len(self.rows)
-        if self.roi is not None and not any(row.frame == self.roi_frame for row in self.rows):
-            raise VideoError("bad_roi", f"roi_frame {self.roi_frame} is not among the {n_frames} frames used")
         if not n_frames:
             raise VideoError("too_short", "no frame lies between start_s and end_s")
+        if self.roi is not None and not any(row.frame == self.roi_frame for row in self.rows):
+            raise VideoError("bad_roi", f"roi_frame {self.roi_frame} is not among the {n_frames} frames used")
         if not n_faces:
             raise VideoError("no_face", f"no face in its {n_frames} frames; try a lower tracking.min_face, or a roi")
         if n_faces < self.settings.min_frames:

@@ -85,7 +85,7 @@ class Sheet:
     def span(self, video: str) -> dict[str, Any]:
         """Give what of the sheet's row decides how the video is read: path, times, and the face's place."""
         sample = self.videos[video]
-        return {name: getattr(sample, name) for name in ("path", "start_s", "end_s", "roi", "roi_frame")}
+        return {"video": sample.path} | {k: getattr(sample, k) for k in ("start_s", "end_s", "roi", "roi_frame")}
 
     def of_emotion(self, emotion: str) -> list[str]:
         """Give the ids of an emotion's videos."""

@@ -165,6 +165,14 @@ def test_jittered_boxes_lose_pixels_at_left_and_top_only():
     np.testing.assert_array_equal(crops, [[10.5, 20, 100, 80], [29.5, 29, 81, 71]])
 
 
+def test_predictor_boxes_are_those_of_faces_rounded():
+    boxes = np.array([[10.2, 20.7, 100.0, 100.0], [-5.5, 3.0, 61.3, 61.3]])
+    for box, whole in zip(boxes, augment.predictor_boxes(boxes), strict=True):
+        mapped = np.array(faces.predictor_box(faces.Box(*box)))
+        assert np.abs(whole - mapped).max() <= 0.5
+    assert augment.predictor_boxes(np.empty((0, 4))).shape == (0, 4)
+
+
 def test_normalised_corners_and_centre():
     crop = np.array([[30.0, 40.0, 80.0, 60.0]])
     points = np.array([[[30, 40], [110, 100], [70, 70], [110, 40]]], np.float32)

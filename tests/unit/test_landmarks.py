@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import skimage.data
 
-from fakeemo import faces, landmarks, regression_trees, shape_predictor
+from fakeemo import augment, landmarks, regression_trees, shape_predictor
 from fakeemo.errors import FakeemoError
 
 FACE = np.array([174, 64, 99, 99])  # the Haar detector's box in the 512 x 512 portrait
@@ -221,10 +221,19 @@ def test_images_need_not_be_contiguous(cases):
     )
 
 
+def test_kernels_are_compiled_once_and_for_contiguous_arrays(cases):
+    """Another layout or type would compile anew, in seconds, and run slower; none of it would raise an error."""
+    image, boxes = cases[0]
+    landmarks.load_predictor().predict(image.T, boxes.astype(np.int32)[:, ::-1], np.zeros(len(boxes), np.int32)[::-1])
+    for name in ("_similarity", "_grey_levels", "_leaf", "_reached", "_add_leaves", "_to_image"):
+        (signature,) = getattr(regression_trees, name).signatures
+        assert all(argument.layout == "C" for argument in signature if isinstance(argument, numba.types.Array))
+
+
 def test_landmarks_lie_on_the_face():
     """Eyes above nose above mouth above chin, left of right, where they are in the portrait."""
     portrait = cv2.cvtColor(skimage.data.astronaut(), cv2.COLOR_RGB2GRAY)
-    (points,) = landmarks.load_predictor().predict(portrait, landmarks.predictor_boxes(FACE[None].astype(float)))
+    (points,) = landmarks.load_predictor().predict(portrait, augment.predictor_boxes(FACE[None].astype(float)))
     left_eye, right_eye, nose, mouth, chin = (
         points[part].mean(axis=0) for part in (slice(36, 42), slice(42, 48), [30], slice(48, 60), [8])
     )
@@ -265,14 +274,6 @@ def test_five_point_model_is_refused(engine):
 def test_unknown_engine():
     with pytest.raises(FakeemoError, match=r"landmarks\.engine: 'mediapipe' is unknown"):
         landmarks.load_predictor("mediapipe")
-
-
-def test_predictor_boxes_are_those_of_faces_rounded():
-    boxes = np.array([[10.2, 20.7, 100.0, 100.0], [-5.5, 3.0, 61.3, 61.3]])
-    for box, whole in zip(boxes, landmarks.predictor_boxes(boxes), strict=True):
-        mapped = np.array(faces.predictor_box(faces.Box(*box)))
-        assert np.abs(whole - mapped).max() <= 0.5
-    assert landmarks.predictor_boxes(np.empty((0, 4))).shape == (0, 4)
 
 
 def test_whole_pixels_rounds_halves_upwards():

@@ -6,7 +6,9 @@ from fakeemo.errors import FakeemoError
 
 try:
     config = plan.complete_config(
-        config, workflow.source_path("../schemas/config.schema.yaml"), workflow.configfiles
+        config,
+        workflow.source_path("../schemas/config.schema.yaml"),
+        workflow.configfiles,
     )
     SHEET = plan.read_sheet(config)
 except FakeemoError as error:

@@ -5,16 +5,16 @@ rule boost:
     output:
         model="results/models/{emotion}/boosting.ubj",
         info="results/models/{emotion}/boosting.json",
+    log:
+        "logs/boost/{emotion}.log",
+    benchmark:
+        "logs/benchmarks/boost/{emotion}.tsv"
+    threads: config["boosting"]["threads"]
     params:
         code=plan.code("boost", "boosting"),
         labels=lambda w: SHEET.training_labels(w.emotion),
         subjects=lambda w: SHEET.training_subjects(w.emotion),
         settings=lambda w: plan.boosting_settings(config, w.emotion),
-    threads: config["boosting"]["threads"]
-    log:
-        "logs/boost/{emotion}.log",
-    benchmark:
-        "logs/benchmarks/boost/{emotion}.tsv"
     script:
         "../scripts/boost.py"
 
@@ -31,13 +31,13 @@ rule evaluate:
             category="Results",
         ),
         metrics="results/metrics.json",
-    params:
-        code=plan.code("evaluate", "evaluation"),
-        samples=SHEET.rows(),
     log:
         "logs/evaluate.log",
     benchmark:
         "logs/benchmarks/evaluate.tsv"
+    params:
+        code=plan.code("evaluate", "evaluation"),
+        samples=SHEET.rows(),
     script:
         "../scripts/evaluate.py"
 
@@ -70,13 +70,13 @@ rule report:
             figure=plan.FIGURES,
             kind=["png", "csv"],
         ),
-    params:
-        code=plan.code("report", "report"),
-        config=config,
-        emotions=SHEET.emotions,
     log:
         "logs/report.log",
     benchmark:
         "logs/benchmarks/report.tsv"
+    params:
+        code=plan.code("report", "report"),
+        config=config,
+        emotions=SHEET.emotions,
     script:
         "../scripts/report.py"

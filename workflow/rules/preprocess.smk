@@ -4,16 +4,16 @@ rule roi:
         video=lambda w: SHEET.input_video(w.video),
     output:
         rois="results/rois/{video}.parquet",
+    log:
+        "logs/roi/{video}.log",
+    benchmark:
+        "logs/benchmarks/roi/{video}.tsv"
     params:
         code=plan.code("roi", "tracking"),
         sample=lambda w: SHEET.span(w.video),
         settings=config["tracking"],
         seed=config["seed"],
         on_bad_video=config["on_bad_video"],
-    log:
-        "logs/roi/{video}.log",
-    benchmark:
-        "logs/benchmarks/roi/{video}.tsv"
     script:
         "../scripts/roi.py"
 
@@ -25,6 +25,10 @@ rule landmarks:
     output:
         landmarks="results/landmarks/{video}.parquet",
         variants="results/variants/{video}.parquet",
+    log:
+        "logs/landmarks/{video}.log",
+    benchmark:
+        "logs/benchmarks/landmarks/{video}.tsv"
     params:
         code=plan.code("landmarks", "augment"),
         sample=lambda w: SHEET.span(w.video),
@@ -32,10 +36,6 @@ rule landmarks:
         n_variants=lambda w: config["variants"][SHEET.videos[w.video].split],
         jitter_px=config["variants"]["jitter_px"],
         seed=config["seed"],
-    log:
-        "logs/landmarks/{video}.log",
-    benchmark:
-        "logs/benchmarks/landmarks/{video}.tsv"
     script:
         "../scripts/landmarks.py"
 
@@ -50,12 +50,12 @@ rule quality:
             caption="../report/quality.rst",
             category="Videos",
         ),
-    params:
-        code=plan.code("quality", "quality"),
-        videos=list(SHEET.videos),
     log:
         "logs/quality.log",
     benchmark:
         "logs/benchmarks/quality.tsv"
+    params:
+        code=plan.code("quality", "quality"),
+        videos=list(SHEET.videos),
     script:
         "../scripts/quality.py"

@@ -4,14 +4,14 @@ if "demo" in config:
     rule demo:
         output:
             plan.demo_clips(config, SHEET),
-        params:
-            code=plan.code("demo", "demo"),
-            settings={k: v for k, v in config["demo"].items() if k != "folder"},
-        wildcard_constraints:
-            subject="[^_/]+",
         log:
             "logs/demo/{subject}.log",
         benchmark:
             "logs/benchmarks/demo/{subject}.tsv"
+        wildcard_constraints:
+            subject="[^_/]+",
+        params:
+            code=plan.code("demo", "demo"),
+            settings={k: v for k, v in config["demo"].items() if k != "folder"},
         script:
             "../scripts/demo.py"

@@ -8,6 +8,14 @@ rule train:
         weights="results/models/{emotion}/lstm_pb.safetensors",
         config="results/models/{emotion}/config.json",
         history="results/models/{emotion}/history.csv",
+    log:
+        "logs/train/{emotion}.log",
+    benchmark:
+        "logs/benchmarks/train/{emotion}.tsv"
+    priority: 10
+    threads: config["torch_threads"]
+    resources:
+        gpu=plan.gpus(config),
     params:
         code=plan.code("train", "training"),
         labels=lambda w: SHEET.training_labels(w.emotion),
@@ -17,14 +25,6 @@ rule train:
         seed=config["seed"],
         device=config["device"],
         torch_threads=config["torch_threads"],
-    threads: config["torch_threads"]
-    resources:
-        gpu=plan.gpus(config),
-    priority: 10
-    log:
-        "logs/train/{emotion}.log",
-    benchmark:
-        "logs/benchmarks/train/{emotion}.tsv"
     script:
         "../scripts/train.py"
 
@@ -38,18 +38,18 @@ rule recognise:
         ),
     output:
         pb="results/pb/{emotion}.parquet",
+    log:
+        "logs/recognise/{emotion}.log",
+    benchmark:
+        "logs/benchmarks/recognise/{emotion}.tsv"
+    priority: 10
+    threads: config["torch_threads"]
+    resources:
+        gpu=plan.gpus(config),
     params:
         code=plan.code("recognise", "recognition"),
         settings=config["recognition"],
         device=config["device"],
         torch_threads=config["torch_threads"],
-    threads: config["torch_threads"]
-    resources:
-        gpu=plan.gpus(config),
-    priority: 10
-    log:
-        "logs/recognise/{emotion}.log",
-    benchmark:
-        "logs/benchmarks/recognise/{emotion}.tsv"
     script:
         "../scripts/recognise.py"

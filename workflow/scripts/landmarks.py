@@ -6,7 +6,7 @@ from fakeemo.jobs import job
 with job(snakemake.log[0]):
     params = snakemake.params
     landmark_video(
-        params.sample["path"],
+        params.sample["video"],
         snakemake.input.rois,
         snakemake.output.landmarks,
         snakemake.output.variants,
