@@ -114,8 +114,12 @@ def _arrow_array(values: Any) -> pa.Array:
 
 
 def _numpy_array(column: pa.ChunkedArray) -> np.ndarray:
-    # to_numpy() of text would import pandas.
-    return np.array(column.to_pylist(), dtype=object) if pa.types.is_string(column.type) else column.to_numpy()
+    """Undo :func:`_arrow_array`; ``to_numpy()`` would import pandas too."""
+    if pa.types.is_string(column.type):
+        return np.array(column.to_pylist(), dtype=object)
+    if pa.types.is_boolean(column.type):
+        return np.array(column.to_pylist(), dtype=bool)
+    return np.array(np.from_dlpack(column.combine_chunks()))
 
 
 def _header(metadata: dict[bytes, bytes] | None, path: str | Path) -> dict[str, Any]:

@@ -225,7 +225,7 @@ def test_kernels_are_compiled_once_and_for_contiguous_arrays(cases):
     """Another layout or type would compile anew, in seconds, and run slower; none of it would raise an error."""
     image, boxes = cases[0]
     landmarks.load_predictor().predict(image.T, boxes.astype(np.int32)[:, ::-1], np.zeros(len(boxes), np.int32)[::-1])
-    for name in ("_similarity", "_grey_levels", "_leaf", "_reached", "_add_leaves", "_to_image"):
+    for name in ("_grey_levels", "_reached", "_add_leaves", "_to_image"):
         (signature,) = getattr(regression_trees, name).signatures
         assert all(argument.layout == "C" for argument in signature if isinstance(argument, numba.types.Array))
 
