@@ -81,7 +81,7 @@ class DemoSettings:
     Raises :class:`FakeemoError` for a value that cannot be rendered.
     """
 
-    effect_size: float = 1.0
+    effect_size: float = 2.0
     seed: int = 1
     fps: int = 25
     seconds: float = 2.6

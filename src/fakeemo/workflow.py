@@ -154,8 +154,12 @@ def code(script: str, module: str) -> str:
     As a rule's parameter it makes an edit re-run that stage, which Snakemake does not see by itself, while a checkout
     or a touch, which change times and not contents, re-run nothing.
     """
+    modules = _closure(module)
+    files = [_SCRIPTS / f"{script}.py", *(_PACKAGE / f"{name}.py" for name in sorted(modules))]
+    if "report" in modules:
+        files += sorted((_PACKAGE / "templates").iterdir())
     digest = hashlib.sha256()
-    for file in (_SCRIPTS / f"{script}.py", *(_PACKAGE / f"{name}.py" for name in sorted(_closure(module)))):
+    for file in files:
         digest.update(file.name.encode())
         digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
