@@ -2,6 +2,8 @@
 # make test   the whole suite, linters included
 # make bench  speed against its floors (writes nothing; figures to keep go to docs/benchmarks.md)
 #
+# torch and xgboost bring OpenMP runtimes that clash, so tests of the network run in a process of their own.
+#
 # Each sets up .venv with the pinned dependencies first, once. PYTHON names another interpreter (3.11 or later).
 
 PYTHON ?= python3
@@ -15,7 +17,8 @@ demo: .venv/installed
 	@echo "The report is at $(CURDIR)/results/report/index.html"
 
 test: .venv/installed-dev lint
-	@pytest
+	@pytest tests/network
+	@pytest --ignore tests/network
 
 lint: .venv/installed-dev
 	@ruff check .

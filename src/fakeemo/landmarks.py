@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fakeemo import regression_trees, shape_predictor
 from fakeemo.errors import FakeemoError
+from fakeemo.tables import replacing
 
 Engine = Literal["batched", "dlib"]
 
@@ -114,6 +115,18 @@ def warm(model: str | Path | None = None) -> None:
     Several processes may do this at the same time: each file in the cache is replaced as a whole.
     """
     load_predictor("batched", model).predict(np.zeros((8, 8), np.uint8), np.array([[0, 0, 8, 8]]))
+
+
+def write_engine(out: str | Path, engine: Engine = "batched", model: str | Path | None = None) -> None:
+    """Make the engine ready for jobs that start side by side, and note engine and model in a text file ``out``.
+
+    Raises :class:`FakeemoError` as :func:`load_predictor` does: before the first video, not in each.
+    """
+    predictor = load_predictor(engine, model)
+    if engine == "batched":
+        warm(model)
+    with replacing(out) as temporary:
+        temporary.write_text(f"{engine}\t{predictor.model.name}\t{predictor.sha256}\n")
 
 
 def whole_pixels(positions: NDArray[np.floating]) -> NDArray[np.int64]:

@@ -18,10 +18,26 @@ rule roi:
         "../scripts/roi.py"
 
 
+# Compiled once, before many jobs would all compile at the same time.
+rule engine:
+    output:
+        note="results/landmarks/engine.txt",
+    log:
+        "logs/engine.log",
+    benchmark:
+        "logs/benchmarks/engine.tsv"
+    params:
+        code=plan.code("engine", "landmarks"),
+        settings=config["landmarks"],
+    script:
+        "../scripts/engine.py"
+
+
 rule landmarks:
     input:
         video=lambda w: SHEET.input_video(w.video),
         rois=rules.roi.output.rois,
+        engine=rules.engine.output.note,
     output:
         landmarks="results/landmarks/{video}.parquet",
         variants="results/variants/{video}.parquet",

@@ -1,0 +1,151 @@
+"""Dry runs: which jobs a config asks for, with which resources, and which faults are found before the first job."""
+
+import re
+
+import pytest
+import yaml
+from conftest import REPOSITORY
+
+from fakeemo import workflow as plan
+from fakeemo.demo import EMOTIONS, demo_sheet
+from fakeemo.errors import FakeemoError
+from fakeemo.figures import FIGURES
+
+SCHEMA = REPOSITORY / "workflow" / "schemas" / "config.schema.yaml"
+
+
+def test_job_counts_of_the_demo(project):
+    assert project(8, 1, 4, EMOTIONS).rules() == {
+        "demo": 13,
+        "roi": 156,
+        "engine": 1,
+        "landmarks": 156,
+        "quality": 1,
+        "train": 6,
+        "recognise": 6,
+        "boost": 6,
+        "evaluate": 1,
+        "report": 1,
+    }
+
+
+def test_the_sheet_of_the_repository_is_that_of_the_demo():
+    config = plan.complete_config(yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text()), SCHEMA, [])
+    sheet = plan.read_sheet(config | {"samples": str(REPOSITORY / "config" / "samples.tsv")})
+    assert [(row["video_id"], row["split"]) for row in sheet.rows()] == [
+        (row["video_id"], row["split"]) for row in demo_sheet(8, 1, 4)
+    ]
+
+
+@pytest.mark.parametrize(("device", "gpus"), [("auto", 1), ("cuda", 1), ("cpu", 0)])
+def test_only_jobs_of_the_network_ask_for_a_gpu(project, device, gpus):
+    done = project(device=device).snakemake("--dry-run")
+    asking = {
+        name
+        for name, block in re.findall(r"^(?:local)?rule (\w+):\n((?:    .*\n)*)", done.stdout + done.stderr, re.M)
+        if "gpu=1" in block
+    }
+    assert asking == ({"train", "recognise"} if gpus else set())
+
+
+def test_no_video_of_another_split_reaches_training(project):
+    made = project(3, 2, 2, ("anger", "happiness"))
+    done = made.snakemake("--dry-run")
+    inputs = re.findall(r"^rule train:\n    input: (.*)\n", done.stdout + done.stderr, re.M)
+    assert len(inputs) == 2
+    for line in inputs:
+        assert {int(number) for number in re.findall(r"variants/s(\d+)_", line)} == {1, 2, 3}
+
+
+def test_own_videos_need_no_demo(project):
+    made = project()
+    rows = demo_sheet(3, 1, 1, folder="mine", emotions=["happiness"])
+    (made.folder / "mine").mkdir()
+    for row in rows:
+        (made.folder / row["path"]).write_bytes(b"a video")
+    made.write_sheet(rows)
+    del made.config["demo"]
+    made.change()
+    assert "demo" not in made.rules()
+    assert made.rules()["roi"] == 10
+
+
+def test_a_video_without_label_is_recognised_and_not_trained_on(project):
+    made = project(3, 1, 1)
+    rows = demo_sheet(3, 1, 1, emotions=["happiness"])
+    made.write_sheet([row | ({"label": ""} if row["video_id"] == "s01_happiness_fake" else {}) for row in rows])
+    done = made.snakemake("--dry-run")
+    text = done.stdout + done.stderr
+    (training,) = re.findall(r"^rule train:\n    input: (.*)\n", text, re.M)
+    (recognising,) = re.findall(r"^rule recognise:\n    input: (.*)\n", text, re.M)
+    assert "s01_happiness_fake" not in training
+    assert "s01_happiness_fake" in recognising
+
+
+@pytest.mark.parametrize(
+    ("rows", "changes", "words"),
+    [
+        ({"emotion": "joy"}, {}, ["samples.tsv, line 2, column 'emotion'", "'joy'"]),
+        ({"label": "faked"}, {}, ["samples.tsv, line 2, column 'label'", "'faked'", "did you mean 'fake'?"]),
+        ({"video_id": "s01_happiness_fake"}, {}, ["samples.tsv, column 'video_id'", "stands twice"]),
+        ({"split": "test"}, {}, ["samples.tsv, column 'split'", "'s01'"]),
+        ({"path": "nowhere.mp4"}, {}, ["samples.tsv, column 'path'", "no file nowhere.mp4"]),
+        ({}, {"learning": {"epoch": 3}}, ["config.yaml", "unknown key 'learning.epoch'", "did you mean 'epochs'?"]),
+        ({}, {"learning": {"epochs": "ten"}}, ["config.yaml", "key 'learning.epochs'", "'ten'", "whole number"]),
+        ({}, {"device": "gpu"}, ["config.yaml", "key 'device'", "'gpu'", "cuda"]),
+        ({}, {"samples": "none.tsv"}, ["none.tsv: no such sample sheet"]),
+    ],
+)
+def test_faults_are_found_before_the_first_job(project, rows, changes, words):
+    made = project(**changes)
+    sheet = demo_sheet(3, 1, 1, emotions=["happiness"])
+    made.write_sheet([sheet[0] | rows, *sheet[1:]])
+    done = made.snakemake("--cores", "1")
+    assert done.returncode != 0
+    assert not (made.folder / "data").exists()
+    lines = [line for line in done.stderr.splitlines() if words[0] in line]
+    assert len(lines) == 1, done.stderr
+    for word in words:
+        assert word in lines[0]
+    assert "Traceback" not in done.stderr
+
+
+def test_every_default_is_of_the_paper():
+    config = plan.complete_config({"samples": "x"}, SCHEMA, [])
+    assert config["network"] | {"predict": "position", "context_from": "top"} == config["network"]
+    assert (config["network"]["pb"], config["network"]["hidden"], config["network"]["layers"]) == (64, 512, 4)
+    learning = config["learning"]
+    assert (learning["weight_rate"], learning["pb_rate"], learning["epochs"]) == (0.01, 0.9, 100)
+    assert (learning["patience"], learning["decay"], learning["closed_loop"]) == (10, 10, 0)
+    assert config["boosting"]["trees"] == 5000
+    assert config["variants"]["train"] == 10
+    assert "demo" not in config
+
+
+def test_the_figures_of_rules_and_report_are_the_same():
+    assert plan.FIGURES == FIGURES
+
+
+def test_missing_keys_are_named():
+    with pytest.raises(FakeemoError, match=r"mine\.yaml: key 'samples' is missing"):
+        plan.complete_config({}, SCHEMA, ["mine.yaml"])
+
+
+def test_a_code_hash_follows_imports_and_contents(tmp_path, monkeypatch):
+    assert plan._closure("training") >= {"training", "lstm_pb", "grid_lstm", "sequences", "tables", "errors"}
+    assert not plan._closure("training") & {"tracking", "boosting", "report"}
+    assert plan._closure("augment") >= {"landmarks", "regression_trees", "shape_predictor", "faces", "video"}
+    package = tmp_path / "src" / "fakeemo"
+    scripts = tmp_path / "workflow" / "scripts"
+    package.mkdir(parents=True)
+    scripts.mkdir(parents=True)
+    (scripts / "a.py").write_text("")
+    (package / "one.py").write_text("from fakeemo.two import x\n")
+    (package / "two.py").write_text("x = 1\n")
+    monkeypatch.setattr(plan, "_PACKAGE", package)
+    monkeypatch.setattr(plan, "_SCRIPTS", scripts)
+    before = plan.code.__wrapped__("a", "one")
+    (package / "two.py").touch()
+    assert plan.code.__wrapped__("a", "one") == before
+    (package / "two.py").write_text("x = 2\n")
+    assert plan.code.__wrapped__("a", "one") != before

@@ -1,0 +1,197 @@
+"""The workflow on real clips: what it finds, what it runs again, and what it says of videos that cannot be used."""
+
+import csv
+import io
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Project
+
+from fakeemo.demo import DemoSettings, demo_sheet, render_clip
+from fakeemo.evaluation import wilson
+from fakeemo.tables import read_table
+
+SMALL = {"train": 1, "valid": 1, "test": 1}  # variants
+
+
+def small_set(folder: Path, effect_size: float | None = None) -> Project:
+    """Two emotions and fifteen subjects, eight of them in the test split."""
+    project = Project(folder, demo_sheet(6, 1, 8, emotions=["happiness", "surprise"]), variants=SMALL)
+    if effect_size is not None:
+        project.change(demo={"effect_size": effect_size})
+    project.run("--cores", "2")
+    return project
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    return small_set(tmp_path_factory.mktemp("small") / "project")
+
+
+def overall_test(project):
+    return json.loads(project.read("metrics.json"))["splits"]["test"]["overall"]
+
+
+def test_the_default_effect_is_found(small):
+    test = overall_test(small)
+    assert test["n"] == 32
+    assert test["interval"] == pytest.approx(wilson(test["correct"], 32))
+    assert test["interval"][0] > 0.5
+
+
+def test_where_there_is_no_effect_none_is_found(tmp_path):
+    test = overall_test(small_set(tmp_path / "null", effect_size=0))
+    assert test["n"] == 32
+    assert test["interval"][0] < 0.5 < test["interval"][1]
+
+
+def test_every_file_of_the_contract_is_there(small):
+    rows = list(csv.DictReader(io.StringIO(small.read("predictions.csv").decode())))
+    assert [row["video_id"] for row in rows] == [
+        r["video_id"] for r in demo_sheet(6, 1, 8, emotions=["happiness", "surprise"])
+    ]
+    assert all(0 <= float(row["score"]) <= 1 and row["status"] == "ok" for row in rows)
+    results = small.folder / "results"
+    rois, _ = read_table(results / "rois" / "s01_happiness_fake.parquet")
+    landmarks, _ = read_table(results / "landmarks" / "s01_happiness_fake.parquet")
+    variants, _ = read_table(results / "variants" / "s01_happiness_fake.parquet")
+    assert rois["frame"].tolist() == landmarks["frame"].tolist() == list(range(65))
+    assert set(rois["state"]) <= {"detected", "tracked", "redetected", "lost", "absent"}
+    assert landmarks["success"].mean() > 0.95
+    assert len(variants["frame"]) == 2 * 65
+    pb, header = read_table(results / "pb" / "happiness.parquet")
+    assert len(pb["video_id"]) == 2 * 30
+    assert np.isfinite(pb["pb_7"]).all()
+    assert header["software"]["torch"].startswith("2.")
+    for name in ("lstm_pb.safetensors", "config.json", "history.csv", "boosting.ubj", "boosting.json"):
+        assert (results / "models" / "surprise" / name).stat().st_size > 0
+    assert b"happiness" in small.read("report/index.html")
+    for rule in ("demo", "roi", "landmarks", "train", "recognise", "boost"):
+        assert list((small.folder / "logs" / "benchmarks" / rule).iterdir())
+        assert list((small.folder / "logs" / rule).iterdir())
+
+
+def test_a_second_run_finds_nothing_to_do(small):
+    assert not small.jobs()
+    for file in (small.folder / "data").rglob("*.mp4"):
+        file.touch()
+    assert not small.jobs()
+
+
+def test_snakemakes_own_report_holds_the_figures(small):
+    done = small.snakemake("--report", str(small.folder / "report.zip"))
+    assert done.returncode == 0, done.stderr
+    assert (small.folder / "report.zip").stat().st_size > 50_000
+
+
+def test_new_content_of_a_video_runs_its_jobs_again_and_what_depends_on_them(small, tmp_path):
+    copy = tmp_path / "project"
+    shutil.copytree(small.folder, copy)
+    changed = Project.__new__(Project)
+    changed.folder, changed.config = copy, dict(small.config)
+    video = copy / "data" / "demo" / "s15_happiness_fake.mp4"  # of the test split
+    render_clip(video, "someone-else", "happiness", "genuine", DemoSettings())
+    for_all = {("quality", ""): 1, ("evaluate", ""): 1, ("report", ""): 1}
+    its_own = {("roi", "s15_happiness_fake"): 1, ("landmarks", "s15_happiness_fake"): 1}
+    assert changed.jobs() == its_own | for_all | {("recognise", "happiness"): 1, ("boost", "happiness"): 1}
+
+    render_clip(copy / "data" / "demo" / "s01_surprise_fake.mp4", "someone-else", "surprise", "fake", DemoSettings())
+    of_training = {("roi", "s01_surprise_fake"): 1, ("landmarks", "s01_surprise_fake"): 1, ("train", "surprise"): 1}
+    of_training |= {("recognise", "surprise"): 1, ("boost", "surprise"): 1}
+    assert changed.jobs() == its_own | for_all | of_training | {
+        ("recognise", "happiness"): 1,
+        ("boost", "happiness"): 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "rules"),
+    [
+        ({"learning": {"epochs": 151}}, {"train", "recognise", "boost", "evaluate", "report"}),
+        ({"network": {"hidden": 65}}, {"train", "recognise", "boost", "evaluate", "report"}),
+        ({"recognition": {"steps": 31}}, {"recognise", "boost", "evaluate", "report"}),
+        ({"boosting": {"depth": 3}}, {"boost", "evaluate", "report"}),
+        (
+            {"tracking": {"check_s": 0.5}},
+            {"roi", "landmarks", "quality", "train", "recognise", "boost", "evaluate", "report"},
+        ),
+        ({"variants": {"test": 2}}, {"landmarks", "quality", "recognise", "boost", "evaluate", "report"}),
+    ],
+)
+def test_a_config_key_runs_its_stage_and_those_after_it(small, change, rules):
+    before = {section: dict(small.config.get(section, {})) for section in change}
+    try:
+        small.change(**change)
+        assert set(small.rules()) == rules
+    finally:
+        for section, values in before.items():
+            small.config.pop(section)
+            if values:
+                small.config[section] = values
+        small.change()
+
+
+def test_a_label_that_becomes_known_runs_only_the_evaluation(small):
+    rows = demo_sheet(6, 1, 8, emotions=["happiness", "surprise"])
+    try:
+        small.write_sheet([row | ({"label": ""} if row["split"] == "test" else {}) for row in rows])
+        assert set(small.rules()) == {"evaluate", "report"}
+    finally:
+        small.write_sheet(rows)
+
+
+def test_results_do_not_depend_on_the_number_of_cores(project):
+    tiny = project(variants=SMALL, learning={"epochs": 4})
+    tiny.run("--cores", "2")
+    names = ["predictions.csv", "metrics.json", "models/happiness/lstm_pb.safetensors", "models/happiness/boosting.ubj"]
+    first = {name: tiny.read(name) for name in names}
+    shutil.rmtree(tiny.folder / "results")
+    tiny.run("--cores", "1")
+    assert {name: tiny.read(name) for name in names} == first
+
+
+def test_videos_that_cannot_be_used_stop_the_run_or_are_named(project):
+    tiny = project(variants=SMALL, learning={"epochs": 4})
+    rows = demo_sheet(3, 1, 1, emotions=["happiness"])
+    own = tiny.folder / "own"
+    own.mkdir()
+    (own / "notes.mp4").write_text("this is no video")
+    still = DemoSettings(effect_size=0, fps=10, seconds=2)
+    render_clip(own / "short.mp4", "s01", "happiness", "fake", still)
+    extra = {"subject": "new", "emotion": "happiness", "label": "fake", "split": "test"}
+    bad = [
+        {"video_id": "notes", "path": "own/notes.mp4"} | extra,
+        {"video_id": "gone", "path": "own/gone.mp4"} | extra,
+    ]
+
+    tiny.write_sheet([*rows, *bad])
+    done = tiny.snakemake("--cores", "2")
+    assert done.returncode != 0
+    assert "column 'path': video 'gone': no file own/gone.mp4" in done.stderr
+    assert not (tiny.folder / "results").exists()
+
+    tiny.write_sheet([*rows, bad[0]])
+    tiny.run("--cores", "2", "--", "results/rois/s01_happiness_fake.parquet")
+    before = tiny.read("rois/s01_happiness_fake.parquet")
+    done = tiny.snakemake("--cores", "2", "--", "results/rois/notes.parquet")
+    assert done.returncode != 0
+    (line,) = {line for line in done.stderr.splitlines() if line.startswith("fakeemo: ")}
+    assert "own/notes.mp4" in line
+    assert "on_bad_video: skip" in line
+    assert tiny.read("rois/s01_happiness_fake.parquet") == before
+
+    tiny.write_sheet([*rows, *bad])
+    tiny.change(on_bad_video="skip")
+    tiny.run("--cores", "2")
+    predictions = {r["video_id"]: r for r in csv.DictReader(io.StringIO(tiny.read("predictions.csv").decode()))}
+    assert predictions["notes"]["status"] == "unreadable"
+    assert predictions["gone"]["status"] == "missing"
+    assert predictions["gone"]["score"] == ""
+    page = tiny.read("report/index.html").decode()
+    assert "notes.mp4" in page
+    assert "gone.mp4" in page
+    assert json.loads(tiny.read("metrics.json"))["excluded"] == {"missing": 1, "unreadable": 1}
+    assert not tiny.jobs()
