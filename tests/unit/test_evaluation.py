@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from report_inputs import make_samples, of_training, write_pb_table
 from scipy.stats import binomtest
 from sklearn import metrics as sklearn_metrics
 
@@ -22,7 +23,6 @@ from fakeemo.evaluation import (
     write_predictions,
 )
 from fakeemo.tables import write_table
-from report_inputs import make_samples, of_training, write_pb_table
 
 # Few distinct values, so that ties are common.
 CASES = st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=2, max_size=40).filter(
