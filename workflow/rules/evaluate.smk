@@ -9,8 +9,6 @@ rule boost:
         "logs/boost/{emotion}.log",
     benchmark:
         "logs/benchmarks/boost/{emotion}.tsv"
-    conda:
-        "fakeemo"
     threads: config["boosting"]["threads"]
     params:
         code=plan.code("boost", "boosting"),
@@ -37,8 +35,6 @@ rule evaluate:
         "logs/evaluate.log",
     benchmark:
         "logs/benchmarks/evaluate.tsv"
-    conda:
-        "fakeemo"
     params:
         code=plan.code("evaluate", "evaluation"),
         samples=SHEET.rows(),
@@ -78,8 +74,6 @@ rule report:
         "logs/report.log",
     benchmark:
         "logs/benchmarks/report.tsv"
-    conda:
-        "fakeemo"
     params:
         code=plan.code("report", "report"),
         config=config,

@@ -8,8 +8,6 @@ rule roi:
         "logs/roi/{video}.log",
     benchmark:
         "logs/benchmarks/roi/{video}.tsv"
-    conda:
-        "fakeemo"
     params:
         code=plan.code("roi", "tracking"),
         sample=lambda w: SHEET.span(w.video),
@@ -28,8 +26,6 @@ rule engine:
         "logs/engine.log",
     benchmark:
         "logs/benchmarks/engine.tsv"
-    conda:
-        "fakeemo"
     params:
         code=plan.code("engine", "landmarks"),
         settings=config["landmarks"],
@@ -49,8 +45,6 @@ rule landmarks:
         "logs/landmarks/{video}.log",
     benchmark:
         "logs/benchmarks/landmarks/{video}.tsv"
-    conda:
-        "fakeemo"
     params:
         code=plan.code("landmarks", "augment"),
         sample=lambda w: SHEET.span(w.video),
@@ -76,8 +70,6 @@ rule quality:
         "logs/quality.log",
     benchmark:
         "logs/benchmarks/quality.tsv"
-    conda:
-        "fakeemo"
     params:
         code=plan.code("quality", "quality"),
         videos=list(SHEET.videos),

@@ -13,8 +13,6 @@ rule train:
     benchmark:
         "logs/benchmarks/train/{emotion}.tsv"
     priority: 10
-    conda:
-        "fakeemo"
     threads: config["torch_threads"]
     resources:
         gpu=plan.gpus(config),
@@ -45,8 +43,6 @@ rule recognise:
     benchmark:
         "logs/benchmarks/recognise/{emotion}.tsv"
     priority: 10
-    conda:
-        "fakeemo"
     threads: config["torch_threads"]
     resources:
         gpu=plan.gpus(config),
