@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from conftest import Project
@@ -159,11 +160,14 @@ def test_videos_that_cannot_be_used_stop_the_run_or_are_named(project):
     own = tiny.folder / "own"
     own.mkdir()
     (own / "notes.mp4").write_text("this is no video")
-    still = DemoSettings(effect_size=0, fps=10, seconds=2)
-    render_clip(own / "short.mp4", "s01", "happiness", "fake", still)
+    empty_room = cv2.VideoWriter(str(own / "room.mp4"), cv2.VideoWriter_fourcc(*"mp4v"), 25, (320, 240))
+    for _ in range(30):
+        empty_room.write(np.full((240, 320, 3), 90, np.uint8))
+    empty_room.release()
     extra = {"subject": "new", "emotion": "happiness", "label": "fake", "split": "test"}
     bad = [
         {"video_id": "notes", "path": "own/notes.mp4"} | extra,
+        {"video_id": "room", "path": "own/room.mp4"} | extra,
         {"video_id": "gone", "path": "own/gone.mp4"} | extra,
     ]
 
@@ -173,14 +177,16 @@ def test_videos_that_cannot_be_used_stop_the_run_or_are_named(project):
     assert "column 'path': video 'gone': no file own/gone.mp4" in done.stderr
     assert not (tiny.folder / "results").exists()
 
-    tiny.write_sheet([*rows, bad[0]])
+    tiny.write_sheet([*rows, *bad[:2]])
     tiny.run("--cores", "2", "--", "results/rois/s01_happiness_fake.parquet")
     before = tiny.read("rois/s01_happiness_fake.parquet")
-    done = tiny.snakemake("--cores", "2", "--", "results/rois/notes.parquet")
-    assert done.returncode != 0
-    (line,) = {line for line in done.stderr.splitlines() if line.startswith("fakeemo: ")}
-    assert "own/notes.mp4" in line
-    assert "on_bad_video: skip" in line
+    for video, cause in (("notes", "unreadable"), ("room", "no_face")):
+        done = tiny.snakemake("--cores", "2", "--", f"results/rois/{video}.parquet")
+        assert done.returncode != 0
+        (line,) = {line for line in done.stderr.splitlines() if line.startswith("fakeemo: ")}
+        assert f"own/{video}.mp4" in line
+        assert f"[{cause}]" in line
+        assert "on_bad_video: skip" in line
     assert tiny.read("rois/s01_happiness_fake.parquet") == before
 
     tiny.write_sheet([*rows, *bad])
@@ -188,10 +194,10 @@ def test_videos_that_cannot_be_used_stop_the_run_or_are_named(project):
     tiny.run("--cores", "2")
     predictions = {r["video_id"]: r for r in csv.DictReader(io.StringIO(tiny.read("predictions.csv").decode()))}
     assert predictions["notes"]["status"] == "unreadable"
+    assert predictions["room"]["status"] == "no_face"
     assert predictions["gone"]["status"] == "missing"
     assert predictions["gone"]["score"] == ""
     page = tiny.read("report/index.html").decode()
-    assert "notes.mp4" in page
-    assert "gone.mp4" in page
-    assert json.loads(tiny.read("metrics.json"))["excluded"] == {"missing": 1, "unreadable": 1}
+    assert all(name in page for name in ("notes.mp4", "room.mp4", "gone.mp4"))
+    assert json.loads(tiny.read("metrics.json"))["excluded"] == {"missing": 1, "no_face": 1, "unreadable": 1}
     assert not tiny.jobs()

@@ -9,6 +9,8 @@ rule boost:
         "logs/boost/{emotion}.log",
     benchmark:
         "logs/benchmarks/boost/{emotion}.tsv"
+    conda:
+        "../envs/fakeemo.yaml"
     threads: config["boosting"]["threads"]
     params:
         code=plan.code("boost", "boosting"),
@@ -35,6 +37,8 @@ rule evaluate:
         "logs/evaluate.log",
     benchmark:
         "logs/benchmarks/evaluate.tsv"
+    conda:
+        "../envs/fakeemo.yaml"
     params:
         code=plan.code("evaluate", "evaluation"),
         samples=SHEET.rows(),
@@ -74,6 +78,8 @@ rule report:
         "logs/report.log",
     benchmark:
         "logs/benchmarks/report.tsv"
+    conda:
+        "../envs/fakeemo.yaml"
     params:
         code=plan.code("report", "report"),
         config=config,

@@ -8,6 +8,8 @@ rule roi:
         "logs/roi/{video}.log",
     benchmark:
         "logs/benchmarks/roi/{video}.tsv"
+    conda:
+        "../envs/fakeemo.yaml"
     params:
         code=plan.code("roi", "tracking"),
         sample=lambda w: SHEET.span(w.video),
@@ -26,6 +28,8 @@ rule engine:
         "logs/engine.log",
     benchmark:
         "logs/benchmarks/engine.tsv"
+    conda:
+        "../envs/fakeemo.yaml"
     params:
         code=plan.code("engine", "landmarks"),
         settings=config["landmarks"],
@@ -45,6 +49,8 @@ rule landmarks:
         "logs/landmarks/{video}.log",
     benchmark:
         "logs/benchmarks/landmarks/{video}.tsv"
+    conda:
+        "../envs/fakeemo.yaml"
     params:
         code=plan.code("landmarks", "augment"),
         sample=lambda w: SHEET.span(w.video),
@@ -70,6 +76,8 @@ rule quality:
         "logs/quality.log",
     benchmark:
         "logs/benchmarks/quality.tsv"
+    conda:
+        "../envs/fakeemo.yaml"
     params:
         code=plan.code("quality", "quality"),
         videos=list(SHEET.videos),

@@ -10,6 +10,8 @@ if "demo" in config:
             "logs/benchmarks/demo/{subject}.tsv"
         wildcard_constraints:
             subject="[^_/]+",
+        conda:
+            "../envs/fakeemo.yaml"
         params:
             code=plan.code("demo", "demo"),
             settings={k: v for k, v in config["demo"].items() if k != "folder"},

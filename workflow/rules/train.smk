@@ -13,6 +13,8 @@ rule train:
     benchmark:
         "logs/benchmarks/train/{emotion}.tsv"
     priority: 10
+    conda:
+        "../envs/fakeemo.yaml"
     threads: config["torch_threads"]
     resources:
         gpu=plan.gpus(config),
@@ -43,6 +45,8 @@ rule recognise:
     benchmark:
         "logs/benchmarks/recognise/{emotion}.tsv"
     priority: 10
+    conda:
+        "../envs/fakeemo.yaml"
     threads: config["torch_threads"]
     resources:
         gpu=plan.gpus(config),

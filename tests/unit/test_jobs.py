@@ -1,0 +1,37 @@
+"""What a job says at its end, on the terminal and in its log."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+def run(tmp_path, body):
+    program = f"from fakeemo.jobs import job\nfrom fakeemo.errors import FakeemoError\nwith job('log'):\n    {body}\n"
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    return done, (tmp_path / "log").read_text()
+
+
+def test_what_is_printed_goes_to_the_log_also_from_c(tmp_path):
+    done, log = run(tmp_path, "print('hello'); import os; os.write(2, b'from a library')")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert "hello" in log
+    assert "from a library" in log
+
+
+@pytest.mark.parametrize(
+    ("body", "line"),
+    [
+        ("raise FakeemoError('a.mp4: no face; remove the row')", "fakeemo: a.mp4: no face; remove the row"),
+        ("raise MemoryError", "fakeemo: out of memory"),
+        ("open('/nowhere/file')", "fakeemo: /nowhere/file: No such file or directory"),
+        ("1 / 0", "fakeemo: unexpected ZeroDivisionError: division by zero; the trace is in log"),
+    ],
+)
+def test_a_fault_ends_the_job_with_one_line(tmp_path, body, line):
+    done, log = run(tmp_path, body)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith(line)
+    assert line in log
+    assert ("Traceback" in log) == ("Error" in done.stderr or "nowhere" in body)
