@@ -13,8 +13,7 @@ from fakeemo.errors import FakeemoError
 def job(log: str) -> Iterator[None]:
     """Send everything that is printed inside to ``log``; end on a fault with one line on the terminal too.
 
-    Libraries in C print to file descriptor 2, so the descriptors themselves are turned. Progress bars go to the log
-    a line every 10 s; on a terminal they are shown as well.
+    Libraries in C print to file descriptor 2, so the descriptors themselves are turned.
     """
     terminal = os.dup(2)
     with open(log, "w") as file:

@@ -57,7 +57,7 @@ def recognise(
     found: list[Recognised] = []
     # Longest last and alike together, so that little of a batch is padding.
     order = np.argsort(sequences.mask.shape[1] - np.argmax(sequences.mask[:, ::-1], axis=1), kind="stable")
-    bar = tqdm(total=len(order), desc=description, unit="sequence", mininterval=1)
+    bar = tqdm(total=len(order), desc=description, unit="sequence")
     for start in range(0, len(order), settings.batch_size):
         batch = sequences.select(order[start : start + settings.batch_size])
         x, mask = torch.from_numpy(batch.x).to(device), torch.from_numpy(batch.mask).to(device)

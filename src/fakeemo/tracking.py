@@ -121,7 +121,6 @@ def track_video(
             total=probe(video).n_frames,
             desc=f"tracking {Path(video).name}",
             unit="frame",
-            mininterval=1.0,
         )
         columns = track(frames, settings, seed=seed, roi=None if roi is None else Box(*roi), roi_frame=roi_frame)
     except VideoError as error:

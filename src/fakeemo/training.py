@@ -97,7 +97,7 @@ def train(
 
     best, best_loss, last_gain = {}, float("inf"), 0
     history: list[dict[str, float]] = []
-    bar = tqdm(range(1, learning.epochs + 1), desc=description, unit="epoch", mininterval=1)
+    bar = tqdm(range(1, learning.epochs + 1), desc=description, unit="epoch")
     for epoch in bar:
         started = time.perf_counter()
         shown = random.permutation([random.choice(variants) for variants in members])

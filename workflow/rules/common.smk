@@ -1,4 +1,6 @@
 # The config and the sample sheet, checked before the first job, and what the rules ask of them.
+import os
+
 from snakemake.exceptions import WorkflowError
 
 from fakeemo import workflow as plan
@@ -13,6 +15,9 @@ try:
     SHEET = plan.read_sheet(config)
 except FakeemoError as error:
     raise WorkflowError(str(error)) from None
+
+# Jobs inherit this: a progress bar adds to its log every 10 s.
+os.environ.setdefault("TQDM_MININTERVAL", "10")
 
 
 wildcard_constraints:
