@@ -16,8 +16,14 @@ try:
 except FakeemoError as error:
     raise WorkflowError(str(error)) from None
 
-# Jobs inherit this: a progress bar adds to its log every 10 s.
-os.environ.setdefault("TQDM_MININTERVAL", "10")
+# Jobs inherit this environment: libraries take no more cores than the job asked for (torch and xgboost are told theirs
+# by the config), and a progress bar adds to its log every 10 s.
+for name, value in {
+    "OPENCV_FOR_THREADS_NUM": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "TQDM_MININTERVAL": "10",
+}.items():
+    os.environ.setdefault(name, value)
 
 
 wildcard_constraints:
