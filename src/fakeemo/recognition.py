@@ -85,9 +85,8 @@ def descend(
     p = x.new_zeros(len(x), model.settings.pb)
     steps = torch.zeros(len(x), dtype=torch.int64, device=x.device)
     moving = torch.ones(len(x), dtype=torch.bool, device=x.device)
-    for parameter in model.parameters():
-        parameter.requires_grad_(False)
-    clock = model.clock(x.shape[1] - 1)
+    with torch.no_grad():
+        clock = model.clock(x.shape[1] - 1)
     for _ in range(settings.steps):
         p.requires_grad_()
         error = prediction_error(model(x, p, closed_loop, clock), x, mask)

@@ -42,11 +42,13 @@ def test_one_step_equals_equations_1_and_2_by_hand(trained):
 
 def test_weights_stay_as_they_are_and_the_error_falls(trained):
     before = {name: tensor.clone() for name, tensor in trained.state_dict().items()}
+    trained.zero_grad(set_to_none=True)
     sequences, _ = two_classes(seed=3)
     one = recognise(trained, sequences, RecognitionSettings(steps=1, rate=1.0), closed_loop=0.8)
     many = recognise(trained, sequences, RecognitionSettings(steps=40, rate=1.0), closed_loop=0.8)
     assert (many.error < one.error).all()
     assert all(torch.equal(tensor, before[name]) for name, tensor in trained.state_dict().items())
+    assert all(parameter.requires_grad and parameter.grad is None for parameter in trained.parameters())
 
 
 def test_recognised_vectors_tell_the_classes_of_new_videos_apart(trained):

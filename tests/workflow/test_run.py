@@ -13,6 +13,7 @@ from conftest import Project
 
 from fakeemo.demo import DemoSettings, demo_sheet, render_clip
 from fakeemo.evaluation import wilson
+from fakeemo.landmarks import default_model
 from fakeemo.tables import read_table
 
 SMALL = {"train": 1, "valid": 1, "test": 1}  # variants
@@ -133,6 +134,20 @@ def test_a_config_key_runs_its_stage_and_those_after_it(small, change, rules):
             if values:
                 small.config[section] = values
         small.change()
+
+
+def test_another_landmark_model_at_the_same_path_runs_the_landmarks_again(small, tmp_path):
+    copy = tmp_path / "project"
+    shutil.copytree(small.folder, copy)
+    changed = Project.__new__(Project)
+    changed.folder, changed.config = copy, dict(small.config)
+    model = copy / "model.dat"
+    shutil.copy(default_model(), model)
+    changed.change(landmarks={"model": "model.dat"})
+    changed.run("--cores", "2", "--", "results/landmarks/engine.txt", "results/landmarks/s01_happiness_fake.parquet")
+    assert not changed.jobs("--", "results/landmarks/s01_happiness_fake.parquet")
+    model.touch()
+    assert "landmarks" in changed.rules("--", "results/landmarks/s01_happiness_fake.parquet")
 
 
 def test_a_label_that_becomes_known_runs_only_the_evaluation(small):

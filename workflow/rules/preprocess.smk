@@ -22,6 +22,8 @@ rule roi:
 
 # Compiled once, before many jobs would all compile at the same time.
 rule engine:
+    input:
+        model=config["landmarks"]["model"] or [],
     output:
         note="results/landmarks/engine.txt",
     log:
