@@ -24,9 +24,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from fakeemo.errors import FakeemoError
-from fakeemo.grid_lstm import GridLSTM
+from fakeemo.grid_lstm import GridLSTM, State
 from fakeemo.tables import replacing
 
 CLASSES = ("genuine", "fake")
@@ -70,7 +71,9 @@ class LSTMPB(nn.Module):
         # PB vectors start at zero (section 2.3.6). Equations 1-2 move them, never the optimiser of the weights.
         self.register_buffer("class_pb", torch.zeros(2, settings.pb))
 
-    def forward(self, x: Tensor, p: Tensor, closed_loop: float = 0.0, clock: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, p: Tensor, closed_loop: float = 0.0, clock: Tensor | None = None, segment: int = 0
+    ) -> Tensor:
         """Predict every next frame.
 
         Args:
@@ -79,47 +82,85 @@ class LSTMPB(nn.Module):
             closed_loop: the share of the network's own last prediction in its input; the rest is the observed frame.
                 0 is teacher forcing, 1 runs free from the first frame on.
             clock: what :meth:`clock` gave, where the weights have not changed since.
+            segment: with ``context_from: hidden``, for how many frames at a time the way back keeps what it needs; it
+                goes forward once more for each segment, which takes a third more time and a fraction of the memory.
+                0 keeps everything.
 
         Returns:
             ``(batch, time - 1, features)``: entry t predicts frame t + 1.
         """
-        bias = torch.relu(self.from_pb(p))
         clock = self.clock(x.shape[1] - 1) if clock is None else clock
+        bias = torch.relu(_columns(self.from_pb, p.T))
         if clock is not None and closed_loop == 0:
-            return self._read_out(x[:, :-1], bias[:, None] + clock[: x.shape[1] - 1])[0]
-        context = x.new_zeros(len(x), self.settings.context)
-        state = self.grid.zero_state(len(x))
-        outputs: list[Tensor] = []
-        for t, shown in enumerate(x[:, :-1].unbind(1)):
-            if outputs and closed_loop:
-                shown = closed_loop * outputs[-1] + (1 - closed_loop) * shown
-            if clock is not None:
-                y, _ = self._read_out(shown, bias + clock[t])
-            else:
-                top, state = self.grid(context, state)
-                y, hidden = self._read_out(shown, bias + torch.relu(top))
-                context = self.context(hidden)
-            outputs.append(y)
-        return torch.stack(outputs, dim=1)
+            hidden = bias.T[:, None] + clock[: x.shape[1] - 1] + torch.relu(self.from_x(x[:, :-1]))
+            y = torch.tanh(self.output(hidden))
+            return x[:, :-1] + y if self.settings.predict == "change" else y
+        frames = x[:, :-1].permute(1, 2, 0).contiguous()
+        if clock is not None:
+            y = _FreeRun.apply(  # type: ignore[no-untyped-call]
+                frames,
+                bias + clock[: len(frames), :, None],
+                self.from_x.weight,
+                self.from_x.bias,
+                self.output.weight,
+                self.output.bias,
+                closed_loop,
+                self.settings.predict == "change",
+            )
+        else:
+            y = self._remember(frames, bias, closed_loop, segment)
+        return y.permute(2, 0, 1)
 
     def clock(self, steps: int) -> Tensor | None:
         """Give ``top`` of every step, ``(steps, hidden)``, or nothing where it depends on more than time."""
         if self.settings.context_from == "hidden":
             return None
-        context = self.context.weight.new_zeros(1, self.settings.context)
-        state = self.grid.zero_state(1)
+        weights = self.grid.fused()
+        context, state = self._start(1)
         tops: list[Tensor] = []
         for _ in range(steps):
-            top, state = self.grid(context, state)
+            top, state = self.grid(context, state, weights)
             tops.append(torch.relu(top))
-            context = self.context(tops[-1])
-        return torch.cat(tops)
+            context = _columns(self.context, tops[-1])
+        return torch.stack(tops)[..., 0]
 
-    def _read_out(self, x: Tensor, from_above: Tensor) -> tuple[Tensor, Tensor]:
-        """Give prediction and hidden layer from input frames and what the other two paths bring."""
-        hidden = from_above + torch.relu(self.from_x(x))
-        y = torch.tanh(self.output(hidden))
-        return (x + y if self.settings.predict == "change" else y), hidden
+    def _start(self, batch: int) -> tuple[Tensor, State]:
+        """Give context and state before the first frame: zeros."""
+        return self.context.weight.new_zeros(self.settings.context, batch), self.grid.zero_state(batch)
+
+    def _remember(self, frames: Tensor, bias: Tensor, closed_loop: float, segment: int) -> Tensor:
+        """Predict with a Grid LSTM that sees the sequence: ``(time, features, batch)`` from the same."""
+        context, state = self._start(bias.shape[1])
+        last: Tensor | None = None
+        outputs: list[Tensor] = []
+        for part in torch.split(frames, segment or len(frames)):
+            now = (part, bias, closed_loop, last, context, *state)
+            if segment and torch.is_grad_enabled():
+                y, context, *h_and_c = checkpoint(self._segment, *now, use_reentrant=False, preserve_rng_state=False)
+            else:
+                y, context, *h_and_c = self._segment(*now)
+            outputs.append(y)
+            last, state = y[-1], (h_and_c[0], h_and_c[1])
+        return torch.cat(outputs)
+
+    def _segment(
+        self, frames: Tensor, bias: Tensor, closed_loop: float, last: Tensor | None, context: Tensor, *state: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Take the steps of some frames on; give predictions, context and the Grid LSTM's state after them."""
+        weights = self.grid.fused()
+        h_t, c_t = state
+        outputs: list[Tensor] = []
+        for shown in frames.unbind():
+            if last is not None and closed_loop:
+                shown = closed_loop * last + (1 - closed_loop) * shown
+            top, (h_t, c_t) = self.grid(context, (h_t, c_t), weights)
+            hidden = bias + torch.relu(top) + torch.relu(_columns(self.from_x, shown))
+            last = torch.tanh(_columns(self.output, hidden))
+            if self.settings.predict == "change":
+                last = shown + last
+            context = _columns(self.context, hidden)
+            outputs.append(last)
+        return torch.stack(outputs), context, h_t, c_t
 
     @torch.no_grad()
     def generate(self, p: Tensor, first: Tensor, length: int) -> Tensor:
@@ -137,6 +178,70 @@ class LSTMPB(nn.Module):
             raise FakeemoError(f"a generated sequence has at least 2 frames, not {length}")
         x = first.unsqueeze(1).expand(-1, length, -1)
         return torch.cat([first.unsqueeze(1), self(x, p, closed_loop=1.0)], dim=1)
+
+
+def _columns(layer: nn.Linear, x: Tensor) -> Tensor:
+    """Apply a layer to columns, ``(out, batch)`` from ``(in, batch)``."""
+    return torch.addmm(layer.bias[:, None], layer.weight, x)
+
+
+class _FreeRun(torch.autograd.Function):
+    """The way from input to prediction, frame by frame, where a prediction goes into the next input.
+
+    Takes frames ``(time, features, batch)`` and what PB and clock bring to the hidden layer, ``(time, hidden, batch)``;
+    gives predictions ``(time, features, batch)``. As in the Grid LSTM, the weights' gradients are one product each.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        frames: Tensor,
+        above: Tensor,
+        weight_x: Tensor,
+        bias_x: Tensor,
+        weight_y: Tensor,
+        bias_y: Tensor,
+        closed_loop: float,
+        change: bool,
+    ) -> Tensor:
+        shown, driven, hidden, y = frames.clone(), torch.empty_like(above), above.clone(), torch.empty_like(frames)
+        tanh = torch.empty_like(frames) if change else y
+        for t in range(len(frames)):
+            if t:
+                shown[t].lerp_(y[t - 1], closed_loop)
+            torch.addmm(bias_x[:, None], weight_x, shown[t], out=driven[t]).relu_()
+            hidden[t] += driven[t]
+            torch.addmm(bias_y[:, None], weight_y, hidden[t], out=tanh[t]).tanh_()
+            if change:
+                torch.add(shown[t], tanh[t], out=y[t])
+        ctx.closed_loop, ctx.change = closed_loop, change
+        ctx.save_for_backward(shown, driven, hidden, tanh, weight_x, weight_y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, d_y: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        shown, driven, hidden, tanh, weight_x, weight_y = ctx.saved_tensors
+        d_above, d_driven, d_sum = torch.empty_like(hidden), torch.empty_like(driven), torch.empty_like(tanh)
+        from_next = torch.zeros_like(d_y[0])
+        for t in reversed(range(len(d_y))):
+            d_out = torch.add(d_y[t], from_next)
+            torch.ops.aten.tanh_backward(d_out, tanh[t], grad_input=d_sum[t])
+            torch.mm(weight_y.T, d_sum[t], out=d_above[t])
+            torch.ops.aten.threshold_backward(d_above[t], driven[t], 0, grad_input=d_driven[t])
+            from_next = weight_x.T @ d_driven[t]
+            if ctx.change:
+                from_next += d_out
+            from_next *= ctx.closed_loop
+        gradients: list[Tensor | None] = [None, None, None, None]
+        if any(ctx.needs_input_grad[2:6]):
+            both = ([0, 2], [0, 2])
+            gradients = [
+                torch.tensordot(d_driven, shown, both),
+                d_driven.sum(dim=(0, 2)),
+                torch.tensordot(d_sum, hidden, both),
+                d_sum.sum(dim=(0, 2)),
+            ]
+        return None, d_above, *gradients, None, None
 
 
 def prediction_error(y: Tensor, x: Tensor, mask: Tensor) -> Tensor:

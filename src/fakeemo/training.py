@@ -39,6 +39,8 @@ class LearningSettings:
         pb: ``class`` for one PB vector a label (section 2.3.1), ``sequence`` for one a video (equations 1-2), of which
             the class vectors are then the means.
         clip_norm: longest gradient of the weights that a step takes; 0 for no limit.
+        segment: frames at a time for which the way back keeps what it needs, to train on long clips in little memory
+            (:meth:`fakeemo.lstm_pb.LSTMPB.forward`); 0 keeps everything.
     """
 
     epochs: int = 100
@@ -51,6 +53,7 @@ class LearningSettings:
     closed_loop: float = 0.0
     pb: str = "class"
     clip_norm: float = 0.0
+    segment: int = 0
 
 
 def train(
@@ -157,7 +160,7 @@ def learn_batch(
     mask = torch.from_numpy(batch.mask).to(device)
     rows = torch.from_numpy(owner).to(device)
     p = pb[rows].requires_grad_()
-    error = prediction_error(model(x, p, learning.closed_loop), x, mask)
+    error = prediction_error(model(x, p, learning.closed_loop, segment=learning.segment), x, mask)
     optimiser.zero_grad(set_to_none=True)
     torch.autograd.backward(error.mean())
     if learning.clip_norm:

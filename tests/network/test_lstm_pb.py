@@ -93,6 +93,43 @@ def test_every_gradient_agrees_with_finite_differences_of_the_reference(context_
             assert gradient[at].item() == pytest.approx(numeric, rel=1e-5, abs=1e-9), (name, at)
 
 
+def gradients(model, x, p, mask, closed_loop, segment=0):
+    p = p.clone().requires_grad_()
+    model.zero_grad()
+    torch.autograd.backward(prediction_error(model(x, p, closed_loop, segment=segment), x, mask).sum())
+    return [p.grad, *(parameter.grad.clone() for parameter in model.parameters())]
+
+
+@pytest.mark.parametrize("context_from", ["top", "hidden"])
+@pytest.mark.parametrize("closed_loop", [0.0, 0.4])
+def test_gradients_of_a_batch_are_the_sum_of_its_sequences(context_from, closed_loop):
+    # 70 sequences: more than the weight gradients wait for to make one product.
+    model = network(replace(SMALL, context_from=context_from)).double()
+    x, p = series(70).double(), torch.randn(70, 3, dtype=torch.float64)
+    mask = torch.rand(70, 7) < 0.8
+    together = gradients(model, x, p, mask, closed_loop)
+    singly = [gradients(model, x[i : i + 1], p[i : i + 1], mask[i : i + 1], closed_loop) for i in range(70)]
+    torch.testing.assert_close(together[0], torch.cat([one[0] for one in singly]))
+    for k in range(1, len(together)):
+        torch.testing.assert_close(together[k], torch.stack([one[k] for one in singly]).sum(dim=0))
+
+
+@pytest.mark.parametrize("segment", [1, 4, 30])
+def test_segments_change_memory_and_not_the_result(segment):
+    model = network(replace(SMALL, context_from="hidden")).double()
+    x, p, mask = series(3, 30).double(), torch.randn(3, 3, dtype=torch.float64), torch.ones(3, 30, dtype=torch.bool)
+    for ours, whole in zip(gradients(model, x, p, mask, 0.4, segment), gradients(model, x, p, mask, 0.4), strict=True):
+        torch.testing.assert_close(ours, whole, rtol=1e-10, atol=1e-14)
+
+    def kept(segment):
+        sizes = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda t: sizes.append(t.numel()) or t, lambda t: t):
+            model(x, p, 0.4, segment=segment)
+        return sum(sizes)
+
+    assert segment == 30 or kept(segment) < kept(0) / 2
+
+
 @pytest.mark.parametrize("context_from", ["top", "hidden"])
 def test_a_masked_batch_equals_its_sequences_one_by_one(context_from):
     model, x, p = network(replace(SMALL, context_from=context_from)), series(3, 9), torch.randn(3, 3)

@@ -1,0 +1,167 @@
+"""Measure learning at the paper's size against the products it consists of and the authors' way; print Markdown tables.
+
+    python benchmarks/lstm_pb.py            # on the CPU, two threads
+    python benchmarks/lstm_pb.py memory     # peak memory: batch 80, and 16 clips of 6,000 frames
+    python benchmarks/lstm_pb.py cuda       # on a GPU: a whole emotion
+
+All sides in turn, so that a busy machine slows all; medians of REPEATS rounds.
+"""
+
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import authors_way
+import numpy as np
+import torch
+
+from fakeemo.lstm_pb import LSTMPB, NetworkSettings
+from fakeemo.sequences import Sequences
+from fakeemo.training import LearningSettings, learn_batch, train
+
+REPEATS = 5
+THREADS = 2
+BATCH, LENGTH, FEATURES, HIDDEN, LAYERS = 80, 358, 80, 512, 4
+# Multiplications and additions of one sequence's frame: two LSTMs a layer, each fed by two vectors; layers around them.
+GRID = LAYERS * 2 * 2 * 4 * HIDDEN * HIDDEN
+AROUND = HIDDEN * (64 + 64 + 80 + 80)
+
+
+def row(*cells: object) -> None:
+    print("|", " | ".join(str(cell) for cell in cells), "|", flush=True)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def series(n: int, length: int) -> Sequences:
+    x = np.random.default_rng(0).uniform(-0.5, 0.5, (n, length, FEATURES)).astype(np.float32)
+    names = np.array([f"clip_{i}" for i in range(n)])
+    return Sequences(x, np.ones((n, length), bool), names, np.zeros(n, int))
+
+
+def learner(context_from: str, batch: int, length: int, device: str = "cpu", **learning: object) -> Callable[[], float]:
+    """Give a function that takes one step of learning mode on a batch."""
+    torch.manual_seed(0)
+    model = LSTMPB(NetworkSettings(context_from=context_from)).to(device)
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    settings, data = LearningSettings(batch_size=batch, **learning), series(batch, length)  # type: ignore[arg-type]
+    pb, owner = torch.zeros(2, 64, device=device), np.arange(batch) % 2
+    return lambda: learn_batch(model, optimiser, pb, 0.9, data, owner, settings)
+
+
+def products(batch: int) -> tuple[Callable[[], None], float]:
+    """Give torch.mm on the shapes of one frame's step and its way back, and what it multiplies and adds, in flops."""
+    weight, back = torch.randn(4 * HIDDEN, 2 * HIDDEN), torch.randn(2 * HIDDEN, 4 * HIDDEN)
+    state, gates = torch.randn(2 * HIDDEN, batch), torch.randn(4 * HIDDEN, batch)
+
+    def work() -> None:
+        for _ in range(40):
+            torch.mm(weight, state)
+            torch.mm(back, gates)
+            torch.mm(gates, state.T)
+
+    return work, 40 * 3 * 2 * batch * 8 * HIDDEN * HIDDEN
+
+
+def cpu() -> None:
+    torch.set_num_threads(THREADS)
+    square = torch.randn(2048, 2048)
+    shapes, shape_flops = products(BATCH)
+    port = authors_way.AuthorsNetwork()
+    optimiser = torch.optim.SGD(port.parameters(), lr=0.01, momentum=0.9)
+    one = torch.from_numpy(series(1, LENGTH).x[0])
+    sides: dict[str, tuple[Callable[[], object], float]] = {
+        "torch.mm, 2048 x 2048": (lambda: [torch.mm(square, square) for _ in range(5)], 5 * 2 * 2048**3),
+        "torch.mm, the network's shapes": (shapes, shape_flops),
+        "learning, context from hidden, batch 80": (learner("hidden", BATCH, LENGTH), BATCH),
+        "learning, context from top, batch 80": (learner("top", BATCH, LENGTH), BATCH),
+        "learning, context from top, batch 1": (learner("top", 1, LENGTH), 1),
+        "the authors' way, batch 1": (
+            lambda: authors_way.learn_sequence(port, optimiser, one, torch.zeros(64)),
+            1,
+        ),
+    }
+    measured: dict[str, list[float]] = {name: [] for name in sides}
+    for repeat in range(REPEATS + 1):  # the first warms up
+        for name, (work, _) in sides.items():
+            took = seconds(work)
+            if repeat:
+                measured[name].append(took)
+    rates = {name: work[1] / float(np.median(measured[name])) for name, work in sides.items()}
+    floor, authors = rates["torch.mm, the network's shapes"], (LENGTH - 1) * rates["the authors' way, batch 1"]
+    row(f"{THREADS} CPU threads, T = {LENGTH}", "frames/s", "times the authors' way", "GFLOP/s", "share of torch.mm")
+    row("---", "---", "---", "---", "---")
+    for name, rate in rates.items():
+        if name.startswith("torch.mm"):
+            row(name, "", "", f"{rate / 1e9:.0f}", f"{rate / floor:.2f}")
+            continue
+        frames = (LENGTH - 1) * rate
+        useful = frames * 3 * 2 * (GRID + AROUND)
+        # A clock is computed once for a batch: per sequence it multiplies next to nothing.
+        share = ("", "") if "from top, batch 80" in name else (f"{useful / 1e9:.0f}", f"{useful / floor:.2f}")
+        row(name, f"{frames:.0f}", f"{frames / authors:.1f}", *share)
+
+
+def memory() -> None:
+    row("one step of learning, context from hidden", "peak resident memory", "seconds", "aim")
+    row("---", "---", "---", "---")
+    for batch, length, segment, aim in ((80, LENGTH, 0, "4 GB"), (80, LENGTH, 32, ""), (16, 6000, 100, "8 GB")):
+        out = subprocess.run(
+            [sys.executable, __file__, "step", str(batch), str(length), str(segment)],
+            capture_output=True,
+            check=True,
+            text=True,
+        ).stdout.split()
+        kept = f"segments of {segment} frames" if segment else "everything kept"
+        row(f"batch {batch}, {length} frames, {kept}", f"{int(out[0]) / 2**20:.2f} GB", f"{float(out[1]):.0f}", aim)
+
+
+def step(batch: int, length: int, segment: int) -> None:
+    torch.set_num_threads(THREADS)
+    took = seconds(learner("hidden", batch, length, segment=segment))
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, took)
+
+
+def cuda() -> None:
+    """Time a whole emotion, 100 epochs of 80 sequences, and the share of it that is spent in products."""
+    row(torch.cuda.get_device_name(), "seconds for 100 epochs of 80 sequences", "aim")
+    row("---", "---", "---")
+    data, labels = series(BATCH, LENGTH), np.arange(BATCH) % 2
+    for context_from in ("hidden", "top"):
+        network, learning = NetworkSettings(context_from=context_from), LearningSettings(batch_size=BATCH)
+        took = seconds(lambda n=network, s=learning: train(data, labels, n, s, seed=0, device="cuda"))
+        row(f"context from {context_from}, batch {BATCH}", f"{took:.1f}", "60")
+    work = learner("hidden", BATCH, LENGTH, "cuda")
+    work()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        work()
+        torch.cuda.synchronize()
+    spent = {event.key: event.self_device_time_total for event in profile.key_averages()}
+    multiplying = sum(
+        t for name, t in spent.items() if any(part in name.lower() for part in ("gemm", "cutlass", "mm_"))
+    )
+    print(f"\nOf the card's busy time {multiplying / sum(spent.values()):.0%} are products.")
+
+
+def main() -> None:
+    match sys.argv[1:]:
+        case ["step", batch, length, segment]:
+            step(int(batch), int(length), int(segment))
+        case ["memory"]:
+            memory()
+        case ["cuda"]:
+            cuda()
+        case _:
+            cpu()
+            print()
+            memory()
+
+
+if __name__ == "__main__":
+    main()
