@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from fakeemo import faces, landmarks
+from fakeemo import contact_sheet, faces, landmarks
 from fakeemo.errors import FakeemoError
 from fakeemo.landmarks import N_POINTS, N_SELECTED
 from fakeemo.tables import read_table, software, write_table
@@ -28,6 +28,7 @@ def landmark_video(
     rois: str | Path,
     landmarks_out: str | Path,
     variants_out: str | Path,
+    sheet_out: str | Path | None = None,
     *,
     video_id: str,
     n_variants: int,
@@ -46,8 +47,9 @@ def landmark_video(
             that status and no rows.
         landmarks_out: table to write, a row per frame: frame, timestamp, success (1 where there is a face),
             x_0..x_67, y_0..y_67 in pixels of the frame, NaN where there is no face.
-        variants_out: table to write, a row per variant and frame: variant (0 is not jittered), frame, dx, dy,
-            u_0..u_39, v_0..v_39 scaled to [-1, 1] over the jittered crop, NaN where there is no face.
+        variants_out: table to write, a row per variant and frame: variant (0 is not jittered), frame, timestamp,
+            dx, dy, u_0..u_39, v_0..v_39 scaled to [-1, 1] over the jittered crop, NaN where there is no face.
+        sheet_out: picture to write, see :mod:`fakeemo.contact_sheet`; None: none.
         video_id: the sample's id; with ``seed`` it decides the offsets.
         n_variants: number of jittered variants beside variant 0.
         jitter_px: largest number of pixels removed at the left and at the upper edge.
@@ -67,8 +69,9 @@ def landmark_video(
     _check_jitter(video_id, boxes, jitter_px)
     drawn = offsets(video_id, n_variants, jitter_px, seed)
     predictor = landmarks.load_predictor(engine, model)
+    thumbnails: dict[int, contact_sheet.Thumbnail] = {}
     if header["status"] == "ok":
-        frames = read_frames(video, "grey", start_s, end_s)
+        frames = contact_sheet.keep_thumbnails(read_frames(video, "grey", start_s, end_s), boxes, thumbnails)
         progress = tqdm(frames, desc=f"landmarks {video_id}", total=len(boxes), unit="frame")
         points, features, n_decoded = _predict(progress, boxes, drawn, predictor)
         if n_decoded != len(boxes):
@@ -96,6 +99,10 @@ def landmark_video(
     }
     _write_landmarks(landmarks_out, table, boxes, points, common)
     _write_variants(variants_out, table, drawn, features, common)
+    if sheet_out is not None:
+        contact_sheet.write_contact_sheet(
+            sheet_out, table, header, video_id=video_id, points=points, thumbnails=thumbnails
+        )
 
 
 def offsets(video_id: str, n_variants: int, jitter_px: Sequence[int], seed: int) -> NDArray[np.int64]:
@@ -121,8 +128,8 @@ def jittered(boxes: NDArray[np.float64], offset: NDArray[np.int64]) -> NDArray[n
 
 def predictor_boxes(crops: NDArray[np.float64]) -> NDArray[np.int64]:
     """Map crops (n, 4) in the face detector's convention to whole pixels in that of the landmark predictor."""
-    mapped = [faces.predictor_box(faces.Box(*crop)) for crop in crops.tolist()]
-    return landmarks.whole_pixels(np.array(mapped, np.float64).reshape(-1, 4))
+    # A box of columns in place of numbers: all crops are mapped at once.
+    return landmarks.whole_pixels(np.stack(faces.predictor_box(faces.Box(*crops.T)), axis=-1))
 
 
 def normalised(points: NDArray[np.float32], crops: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -212,9 +219,11 @@ def _write_variants(
     columns = {
         "variant": np.repeat(np.arange(n_crops, dtype=np.int32), n_frames),
         "frame": np.tile(table["frame"].astype(np.int32), n_crops),
+        "timestamp": np.tile(table["timestamp"].astype(np.float64), n_crops),
         "dx": np.repeat(drawn[:, 0].astype(np.int32), n_frames),
         "dy": np.repeat(drawn[:, 1].astype(np.int32), n_frames),
         **coordinates,
     }
-    units = {"dx": "px", "dy": "px", **dict.fromkeys(coordinates, "half width or height of the crop, from its centre")}
+    place = "half width or height of the crop, from its centre"
+    units = {"timestamp": "s", "dx": "px", "dy": "px", **dict.fromkeys(coordinates, place)}
     write_table(path, columns, kind="variants", units=units, **common)

@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from fakeemo import __version__
 from fakeemo.errors import FakeemoError
@@ -31,6 +32,51 @@ def main(arguments: Sequence[str] | None = None) -> int:
     demo.add_argument("--test", type=int, default=4, help="test subjects (default: %(default)s)")
     demo.set_defaults(run=_demo)
 
+    simulate = commands.add_parser(
+        "simulate",
+        help="draw landmark sequences on which no method can be right more often than is set",
+        epilog="example: fakeemo simulate data/simulated --level 65 --subjects 60 --emotions happiness anger",
+    )
+    simulate.add_argument("folder", help="where variants/, samples.tsv and truth.json go")
+    simulate.add_argument("--level", type=float, help="limit of accuracy, per cent; 50: both alike (default: 80)")
+    simulate.add_argument("--subjects", type=int, help="subjects, two thirds of them for training (default: 60)")
+    simulate.add_argument("--seed", type=int, help="decides every clip (default: 1)")
+    simulate.add_argument("--emotions", nargs="+", metavar="EMOTION", help="emotions that are shown (default: all six)")
+    simulate.add_argument("--frames", type=int, help="frames of a clip (default: 100)")
+    simulate.add_argument("--fps", type=float, help="frames a second (default: 30)")
+    simulate.set_defaults(run=_simulate)
+
+    overlay = commands.add_parser(
+        "overlay",
+        help="draw face box, landmarks, state and PSR into a copy of a video",
+        epilog="examples: fakeemo overlay clip.mp4 --end-s 10; fakeemo overlay clip.mp4 --out seen.mp4"
+        " --rois results/rois/clip.parquet --landmarks results/landmarks/clip.parquet",
+    )
+    overlay.add_argument("video", help="the video file")
+    overlay.add_argument("--out", help="the MP4 file to write (default: the video's name with _overlay.mp4, here)")
+    overlay.add_argument("--rois", help="table of face boxes from the workflow (default: track with default settings)")
+    overlay.add_argument("--landmarks", help="table of landmarks from the workflow, together with --rois")
+    overlay.add_argument("--roi", type=_box, metavar="X,Y,W,H", help="the face's box in pixels, instead of detection")
+    overlay.add_argument("--roi-frame", type=int, default=0, help="frame that --roi is about (default: %(default)s)")
+    overlay.add_argument("--start-s", type=float, help="begin of the part to use, in seconds")
+    overlay.add_argument("--end-s", type=float, help="end of that part")
+    overlay.set_defaults(run=_overlay)
+
+    generate = commands.add_parser(
+        "generate",
+        help="show what a network has learned: faces moving from genuine to fake, side by side",
+        epilog="example: fakeemo generate results/models/happiness --steps 5 --exaggerate 2",
+    )
+    generate.add_argument("model", help="folder of a learned network, results/models/EMOTION")
+    generate.add_argument("--out", help="animation to write, .mp4 or .gif (default: EMOTION_generated.mp4, here)")
+    generate.add_argument("--first", metavar="TABLE", help="variant table, whose face it starts from (default: mean)")
+    generate.add_argument("--length", type=int, help="frames (default: those of the longest training sequence)")
+    generate.add_argument("--steps", type=int, default=3, help="faces from genuine to fake (default: %(default)s)")
+    generate.add_argument("--fps", type=float, help="frames a second (default: sequences.fps of the network, or 25)")
+    generate.add_argument("--exaggerate", type=float, default=1, help="factor on the movement (default: %(default)s)")
+    generate.add_argument("--table", help="Parquet table of the generated sequences to write as well")
+    generate.set_defaults(run=_generate)
+
     chosen = parser.parse_args(arguments)
     try:
         chosen.run(chosen)
@@ -49,3 +95,47 @@ def _demo(chosen: argparse.Namespace) -> None:
     given = {"effect_size": chosen.effect_size, "seed": chosen.seed}
     settings = DemoSettings(**{name: value for name, value in given.items() if value is not None})
     print(write_demo(chosen.folder, settings, chosen.train, chosen.valid, chosen.test))
+
+
+def _simulate(chosen: argparse.Namespace) -> None:
+    from fakeemo.simulation import SimulationSettings, write_simulation
+
+    given = {name: getattr(chosen, name) for name in ("level", "subjects", "seed", "emotions", "frames", "fps")}
+    if given["emotions"]:
+        given["emotions"] = tuple(given["emotions"])
+    settings = SimulationSettings(**{name: value for name, value in given.items() if value is not None})
+    print(write_simulation(chosen.folder, settings))
+
+
+def _overlay(chosen: argparse.Namespace) -> None:
+    from fakeemo.overlay import write_overlay
+
+    out = chosen.out or f"{Path(chosen.video).stem}_overlay.mp4"
+    write_overlay(
+        chosen.video,
+        out,
+        rois=chosen.rois,
+        landmarks=chosen.landmarks,
+        roi=chosen.roi,
+        roi_frame=chosen.roi_frame,
+        start_s=chosen.start_s,
+        end_s=chosen.end_s,
+    )
+    print(out)
+
+
+def _generate(chosen: argparse.Namespace) -> None:
+    from fakeemo.generation import write_generated
+
+    out = chosen.out or f"{Path(chosen.model).resolve().name}_generated.mp4"
+    names = ("first", "length", "steps", "fps", "exaggerate", "table")
+    write_generated(chosen.model, out, **{name: getattr(chosen, name) for name in names})
+    print(out)
+
+
+def _box(text: str) -> tuple[float, float, float, float]:
+    try:
+        x, y, w, h = (float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not x,y,w,h in pixels (as in 120,80,200,200)") from None
+    return x, y, w, h

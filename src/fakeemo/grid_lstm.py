@@ -87,30 +87,33 @@ class GridLSTM(nn.Module):
 
 
 class FusedWeights:
-    """The weights of a column for one pass over a sequence, and what the pass leaves for their gradients.
+    """The weights of a column for a pass over a sequence, and what the frames leave for their gradients.
 
     Attributes:
         weight_t: ``(layers, 4 hidden, 2 hidden)``, on the block's own last ``h_t`` above ``h_d`` from below.
         bias_t: ``(layers, 4 hidden, 1)``.
         weight_d: ``(4 hidden, 2 hidden)``, on ``h_d`` from below above the new ``h_t``.
         bias_d: ``(4 hidden, 1)``.
-        anchor: a zero that every frame takes in, so that autograd calls for the weights' gradients after all frames'.
         tape: of each frame that went back, its ``states`` and the gradients of its ``gates``, as in :class:`_Column`.
+        anchor: a zero that every frame takes in, so that autograd calls for the weights' gradients after all frames'.
     """
 
     def __init__(self, weight_t: Tensor, bias_t: Tensor, weight_d: Tensor, bias_d: Tensor) -> None:
-        self.weight_t, self.bias_t = weight_t.detach(), bias_t.detach()
-        self.weight_d, self.bias_d = weight_d.detach(), bias_d.detach()
+        self.weight_t, self.bias_t, self.weight_d, self.bias_d = weight_t, bias_t, weight_d, bias_d
+        self._transposed: tuple[Tensor, Tensor] | None = None
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin a segment: the weights' gradients are taken when the frames from here to the next segment went back."""
         self.tape: list[tuple[Tensor, Tensor]] = []
         self.anchor: Tensor = _WeightGradients.apply(  # type: ignore[no-untyped-call]
-            self.tape, weight_t, bias_t, weight_d, bias_d
+            self.tape, self.weight_t, self.bias_t, self.weight_d, self.bias_d
         )
-        self._transposed: State | None = None
 
     def transposed(self) -> tuple[Tensor, Tensor]:
         """Give ``weight_t`` and ``weight_d`` transposed in memory, which their products are faster with."""
         if self._transposed is None:
-            self._transposed = self.weight_t.mT.contiguous(), self.weight_d.mT.contiguous()
+            self._transposed = self.weight_t.detach().mT.contiguous(), self.weight_d.detach().mT.contiguous()
         return self._transposed
 
 
@@ -177,7 +180,7 @@ class _Column(torch.autograd.Function):
             above = states[layer + 1, hidden : 2 * hidden] if layer + 1 < layers else top
             _lstm(gates[layer, 1], c_d_below, c_d[layer], above)
             c_d_below = c_d[layer]
-        ctx.weights = weights
+        ctx.weights, ctx.tape = weights, weights.tape
         ctx.save_for_backward(states, gates, c_t, c_t_new, c_d)
         return top, states[:, 2 * hidden :].clone(), c_t_new
 
@@ -199,7 +202,7 @@ class _Column(torch.autograd.Function):
             d_h_d = from_depth[:hidden] + from_time[hidden:]
         wants_weights = ctx.needs_input_grad[1]
         if wants_weights:
-            ctx.weights.tape.append((states, gates))
+            ctx.tape.append((states, gates))
         return None, d_h_d.new_zeros(()) if wants_weights else None, d_h_d, d_h_t_before, d_c_t_before
 
 

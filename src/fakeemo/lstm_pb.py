@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from fakeemo.errors import FakeemoError
-from fakeemo.grid_lstm import GridLSTM, State
+from fakeemo.grid_lstm import FusedWeights, GridLSTM, State
 from fakeemo.tables import replacing
 
 CLASSES = ("genuine", "fake")
@@ -130,11 +130,12 @@ class LSTMPB(nn.Module):
 
     def _remember(self, frames: Tensor, bias: Tensor, closed_loop: float, segment: int) -> Tensor:
         """Predict with a Grid LSTM that sees the sequence: ``(time, features, batch)`` from the same."""
+        weights = self.grid.fused()
         context, state = self._start(bias.shape[1])
         last: Tensor | None = None
         outputs: list[Tensor] = []
         for part in torch.split(frames, segment or len(frames)):
-            now = (part, bias, closed_loop, last, context, *state)
+            now = (weights, part, bias, closed_loop, last, context, *state)
             if segment and torch.is_grad_enabled():
                 y, context, *h_and_c = checkpoint(self._segment, *now, use_reentrant=False, preserve_rng_state=False)
             else:
@@ -144,10 +145,17 @@ class LSTMPB(nn.Module):
         return torch.cat(outputs)
 
     def _segment(
-        self, frames: Tensor, bias: Tensor, closed_loop: float, last: Tensor | None, context: Tensor, *state: Tensor
+        self,
+        weights: FusedWeights,
+        frames: Tensor,
+        bias: Tensor,
+        closed_loop: float,
+        last: Tensor | None,
+        context: Tensor,
+        *state: Tensor,
     ) -> tuple[Tensor, ...]:
         """Take the steps of some frames on; give predictions, context and the Grid LSTM's state after them."""
-        weights = self.grid.fused()
+        weights.begin()
         h_t, c_t = state
         outputs: list[Tensor] = []
         for shown in frames.unbind():
@@ -255,19 +263,6 @@ def prediction_error(y: Tensor, x: Tensor, mask: Tensor) -> Tensor:
     counted = mask[:, 1:].to(y.dtype)
     squares = ((y - x[:, 1:]) ** 2).mean(dim=2) * counted
     return squares.sum(dim=1) / counted.sum(dim=1).clamp(min=1)
-
-
-def choose_device(name: str) -> torch.device:
-    """Give the device that the config key ``device`` (auto, cuda, cpu) stands for.
-
-    Raises:
-        FakeemoError: if a GPU is asked for and torch sees none.
-    """
-    if name != "cpu" and torch.cuda.is_available():
-        return torch.device("cuda")
-    if name == "cuda":
-        raise FakeemoError("config: device is 'cuda', but torch sees no CUDA device; set device: auto or cpu")
-    return torch.device("cpu")
 
 
 def save_network(model: LSTMPB, folder: str | Path, **facts: Any) -> None:

@@ -1,11 +1,14 @@
 """Recognition mode (section 2.3.3): the PB vector of a given video, with all weights frozen.
 
 The network predicts the video's landmarks; the error goes back to the PB vector alone, step after step by equations
-1-2, from zero.
+1-2. As the error has more than one valley, the descent may begin at several points, and the best end is kept.
 """
 
+import copy
+import csv
+import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +16,15 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from fakeemo.lstm_pb import LSTMPB, choose_device, load_network, prediction_error
+from fakeemo.errors import FakeemoError
+from fakeemo.lstm_pb import CLASSES, LSTMPB, load_network, prediction_error
 from fakeemo.sequences import Sequences, load_sequences
-from fakeemo.tables import software, write_table
+from fakeemo.tables import replacing, software, write_table
+
+STARTS = {"zero": ("zero",), "classes": CLASSES, "best": ("zero", *CLASSES)}
+"""Where the descent begins, by the config's word for it: at zero, or at the PB vectors of the classes."""
+
+_SHOWN = 4
 
 
 @dataclass(frozen=True)
@@ -25,25 +34,43 @@ class RecognitionSettings:
     Attributes:
         steps: most steps of equations 1-2; the authors' code takes one.
         rate: how far a step goes (equation 2).
-        tolerance: a sequence stops once a step moves its PB vector by less than this length.
+        start: ``zero``, as in the authors' code; ``classes`` for both class PB vectors, ``best`` for zero and both. Of
+            several descents the one that ends with the least error counts.
+        tolerance: a descent ends once a step moves the PB vector by no more than this length.
         batch_size: sequences at a time.
     """
 
     steps: int = 100
     rate: float = 0.9
+    start: str = "zero"
     tolerance: float = 0.0
     batch_size: int = 256
 
 
 @dataclass(frozen=True)
 class Recognised:
-    """What recognition mode says of ``n`` sequences: arrays ``(n, pb)`` and ``(n,)``."""
+    """What recognition mode says of ``n`` sequences.
+
+    Attributes:
+        pb: PB vectors ``(n, pb)``.
+        error: mean square prediction error at ``pb``, ``(n,)``.
+        error_genuine: at the PB vector of the first class, ``(n,)``.
+        error_fake: at that of the second, ``(n,)``.
+        start: where the descent that led to ``pb`` began, ``zero``, ``genuine`` or ``fake``, ``(n,)``.
+        steps: that it took, ``(n,)``.
+        errors: of every descent, before its first step and after each, ``(n, starts, steps + 1)``; NaN after its end.
+            Starts are in the order of ``STARTS``.
+        changes: how far each step moved the PB vector, likewise; 0 before the first.
+    """
 
     pb: np.ndarray
     error: np.ndarray
     error_genuine: np.ndarray
     error_fake: np.ndarray
+    start: np.ndarray
     steps: np.ndarray
+    errors: np.ndarray
+    changes: np.ndarray
 
 
 def recognise(
@@ -51,63 +78,128 @@ def recognise(
 ) -> Recognised:
     """Find every sequence's PB vector, its prediction error, and the errors under the two learned class vectors.
 
-    Sequences do not influence one another: a sequence gets the same PB vector alone as in a batch.
+    Sequences do not influence one another: a sequence gets the same PB vector alone as in a batch. A warning says how
+    many end with a higher error than they began with.
+
+    Raises:
+        FakeemoError: if a PB vector or its error is no longer a finite number.
     """
+    model = copy.deepcopy(model).requires_grad_(False)
     device = model.class_pb.device
     found: list[Recognised] = []
     # Longest last and alike together, so that little of a batch is padding.
     order = np.argsort(sequences.mask.shape[1] - np.argmax(sequences.mask[:, ::-1], axis=1), kind="stable")
     bar = tqdm(total=len(order), desc=description, unit="sequence")
-    for start in range(0, len(order), settings.batch_size):
-        batch = sequences.select(order[start : start + settings.batch_size])
+    for begin in range(0, len(order), settings.batch_size):
+        batch = sequences.select(order[begin : begin + settings.batch_size])
         x, mask = torch.from_numpy(batch.x).to(device), torch.from_numpy(batch.mask).to(device)
-        p, steps = descend(model, x, mask, settings, closed_loop)
-        with torch.no_grad():
-            at_p, genuine, fake = (
-                prediction_error(model(x, q, closed_loop), x, mask).cpu().numpy()
-                for q in (p, *(vector.expand(len(x), -1) for vector in model.class_pb))
+        part = _recognise_batch(model, x, mask, settings, closed_loop)
+        lost = np.flatnonzero(~np.isfinite(part.pb).all(axis=1) | ~np.isfinite(part.error))
+        if len(lost):
+            raise FakeemoError(
+                f"{batch.video[lost[0]]}, variant {batch.variant[lost[0]]}: its PB vector is no longer a finite number"
+                f" after {part.steps[lost[0]]} steps at rate {settings.rate:g}; lower recognition.rate"
             )
-        found.append(Recognised(p.cpu().numpy(), at_p, genuine, fake, steps.cpu().numpy()))
+        found.append(part)
         bar.update(len(batch))
     bar.close()
     back = np.argsort(order)
-    columns = {
-        name: np.concatenate([getattr(part, name) for part in found])[back]
-        for name in ("pb", "error", "error_genuine", "error_fake", "steps")
+    names = [field.name for field in fields(Recognised)]
+    whole = Recognised(**{name: np.concatenate([getattr(part, name) for part in found])[back] for name in names})
+    _warn_of_rising(whole, settings, description)
+    return whole
+
+
+def _recognise_batch(
+    model: LSTMPB, x: Tensor, mask: Tensor, settings: RecognitionSettings, closed_loop: float
+) -> Recognised:
+    clock = model.clock(x.shape[1] - 1)
+    points = {"zero": torch.zeros_like(model.class_pb[0]), **dict(zip(CLASSES, model.class_pb, strict=True))}
+    names = STARTS[settings.start]
+    descents = [descend(model, x, mask, points[name], settings, closed_loop, clock) for name in names]
+    p, steps, errors, changes = (torch.stack(parts, dim=1) for parts in zip(*descents, strict=True))
+    last = errors.gather(2, steps[:, :, None])[:, :, 0]
+    winner = last.nan_to_num(nan=torch.inf).argmin(dim=1)
+    rows = torch.arange(len(x), device=x.device)
+    genuine, fake = (
+        prediction_error(model(x, points[name].expand(len(x), -1), closed_loop, clock), x, mask) for name in CLASSES
+    )
+    tensors = {
+        "pb": p[rows, winner],
+        "error": last[rows, winner],
+        "error_genuine": genuine,
+        "error_fake": fake,
+        "steps": steps[rows, winner],
+        "errors": errors,
+        "changes": changes,
     }
-    return Recognised(**columns)
+    return Recognised(
+        start=np.array(names)[winner.cpu().numpy()], **{name: tensor.cpu().numpy() for name, tensor in tensors.items()}
+    )
 
 
 def descend(
-    model: LSTMPB, x: Tensor, mask: Tensor, settings: RecognitionSettings, closed_loop: float
-) -> tuple[Tensor, Tensor]:
-    """Follow equations 1-2 from zero; give PB vectors ``(batch, pb)`` and the steps each sequence took ``(batch,)``."""
-    p = x.new_zeros(len(x), model.settings.pb)
+    model: LSTMPB,
+    x: Tensor,
+    mask: Tensor,
+    start: Tensor,
+    settings: RecognitionSettings,
+    closed_loop: float,
+    clock: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Follow equations 1-2 from ``start`` ``(pb,)`` for each of a batch's sequences.
+
+    Returns:
+        PB vectors ``(batch, pb)``, steps taken ``(batch,)``, and, before the first step and after each, the errors and
+        the lengths of the steps, ``(batch, steps + 1)`` each, NaN after a sequence's last step.
+    """
+    p = start.repeat(len(x), 1)
     steps = torch.zeros(len(x), dtype=torch.int64, device=x.device)
-    moving = torch.ones(len(x), dtype=torch.bool, device=x.device)
-    with torch.no_grad():
-        clock = model.clock(x.shape[1] - 1)
-    for _ in range(settings.steps):
-        p.requires_grad_()
-        error = prediction_error(model(x, p, closed_loop, clock), x, mask)
+    errors = x.new_full((len(x), settings.steps + 1), torch.nan)
+    changes = errors.clone()
+    changes[:, 0] = 0
+    moving = torch.arange(len(x), device=x.device)
+    for step in range(settings.steps):
+        shown, seen = x[moving], mask[moving]
+        q = p[moving].requires_grad_()
+        error = prediction_error(model(shown, q, closed_loop, clock), shown, seen)
         # The sum keeps sequences apart: each row of the gradient is its own sequence's.
-        (gradient,) = torch.autograd.grad(error.sum(), p)
-        delta = -settings.rate * gradient * moving[:, None]
-        p = (p + delta).detach()
-        steps += moving
-        moving &= delta.norm(dim=1) > settings.tolerance
-        if not moving.any():
+        (gradient,) = torch.autograd.grad(error.sum(), q)
+        delta = -settings.rate * gradient
+        change = delta.norm(dim=1)
+        p[moving] += delta
+        steps[moving] += 1
+        errors[moving, step] = error.detach()
+        changes[moving, step + 1] = change
+        moving = moving[change > settings.tolerance]
+        if not len(moving):
             break
-    return p, steps
+    with torch.no_grad():
+        errors.scatter_(1, steps[:, None], prediction_error(model(x, p, closed_loop, clock), x, mask)[:, None])
+    return p, steps, errors, changes
+
+
+def _warn_of_rising(found: Recognised, settings: RecognitionSettings, description: str) -> None:
+    """Warn where equation 2 overshot."""
+    which = np.array([STARTS[settings.start].index(name) for name in found.start])
+    first = found.errors[np.arange(len(which)), which, 0]
+    risen = int(((found.error > first) & ~np.isclose(found.error, first)).sum())
+    if risen:
+        warnings.warn(
+            f"{description or 'recognition'}: {risen} of {len(first)} sequences end with a higher error than they began"
+            f" with, at rate {settings.rate:g}; lower recognition.rate",
+            stacklevel=3,
+        )
 
 
 def recognise_emotion(
     tables: Sequence[str | Path],
     folder: str | Path,
     out: str | Path,
+    convergence: str | Path,
     *,
     settings: RecognitionSettings,
-    device: str,
+    device: torch.device | str,
     threads: int,
     description: str,
 ) -> None:
@@ -117,16 +209,18 @@ def recognise_emotion(
         tables: variant tables of all videos of the emotion.
         folder: ``results/models/{emotion}``.
         out: the table.
+        convergence: CSV of a few descents: see :func:`write_convergence`.
         settings: of recognition mode; how landmarks are prepared comes from the model.
-        device: auto, cuda or cpu.
+        device: where to compute.
         threads: CPU threads of torch, from the config (see :func:`fakeemo.training.train_emotion`).
         description: the emotion, for the progress bar.
     """
     torch.set_num_threads(threads)
-    model, facts = load_network(folder, choose_device(device))
+    model, facts = load_network(folder, device)
     closed_loop = facts["learning"]["closed_loop"]
     sequences = load_sequences(tables, **facts["sequences"])
     found = recognise(model, sequences, settings, closed_loop=closed_loop, description=description)
+    write_convergence(convergence, sequences, found, settings)
     class_pb = model.class_pb.cpu().numpy()
     columns: dict[str, object] = {
         "video_id": sequences.video.tolist(),
@@ -137,6 +231,7 @@ def recognise_emotion(
         "error_fake": found.error_fake,
         "distance_genuine": np.linalg.norm(found.pb - class_pb[0], axis=1),
         "distance_fake": np.linalg.norm(found.pb - class_pb[1], axis=1),
+        "start": found.start.tolist(),
         "steps": found.steps,
     }
     write_table(
@@ -147,3 +242,18 @@ def recognise_emotion(
         parameters={**asdict(settings), "closed_loop": closed_loop, "sequences": facts["sequences"]},
         versions=software("torch", "numpy", "pyarrow"),
     )
+
+
+def write_convergence(path: str | Path, sequences: Sequences, found: Recognised, settings: RecognitionSettings) -> None:
+    """Write how the descents of the first four and the last four videos went, without jitter (variant 0).
+
+    One row a step, step 0 being the start: ``video_id, start, step, error, change`` (the length of the step).
+    """
+    plain = np.flatnonzero(sequences.variant == 0)
+    with replacing(path) as temporary, open(temporary, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["video_id", "start", "step", "error", "change"])
+        for i in np.unique(np.concatenate([plain[:_SHOWN], plain[-_SHOWN:]])):
+            for name, errors, changes in zip(STARTS[settings.start], found.errors[i], found.changes[i], strict=True):
+                for step in np.flatnonzero(np.isfinite(changes)):
+                    writer.writerow([sequences.video[i], name, step, f"{errors[step]:.6g}", f"{changes[step]:.6g}"])

@@ -3,11 +3,17 @@
 Two things are learned side by side. The weights follow the gradient of the mean square prediction error; each PB
 vector follows equations 1-2: the error back-propagated to it, averaged over its sequence's time steps, is added at a
 rate of its own. As the loss of a sequence is already the mean over its steps, ``-dE/dp`` *is* equation 1.
+
+A training that is killed goes on from its last whole epoch (:mod:`fakeemo.checkpoint`), and one that runs out of memory
+with fewer sequences at a time; on the CPU the former ends in the same bits, and the latter within rounding.
 """
 
 import csv
+import math
+import signal
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +23,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from fakeemo.checkpoint import Learner, fingerprint, restore, save, termination_noted
+from fakeemo.devices import name_of, out_of_memory
 from fakeemo.errors import FakeemoError
-from fakeemo.lstm_pb import CLASSES, LSTMPB, NetworkSettings, choose_device, prediction_error, save_network
+from fakeemo.lstm_pb import CLASSES, LSTMPB, NetworkSettings, prediction_error, save_network
 from fakeemo.sequences import Sequences, load_sequences
 from fakeemo.tables import replacing, software
 
@@ -56,6 +64,13 @@ class LearningSettings:
     segment: int = 0
 
 
+# Learning diverges where the loss stays this many times above that of the untrained network, for so many epochs. With
+# its outputs driven to -1 and 1 by too high a rate, a network's loss grows severalfold and then stays; it never
+# overflows.
+_WORSE_THAN_UNTRAINED = 2
+_WORSE_EPOCHS = 3
+
+
 def train(
     sequences: Sequences,
     labels: np.ndarray,
@@ -65,6 +80,8 @@ def train(
     seed: int,
     device: torch.device | str = "cpu",
     description: str = "learning",
+    resume: Path | None = None,
+    code: str = "",
 ) -> tuple[LSTMPB, list[dict[str, float]]]:
     """Train one LSTM-PB.
 
@@ -76,70 +93,144 @@ def train(
         seed: decides weights, order and draw of variants.
         device: where to compute.
         description: what the progress bar is called.
+        resume: a checkpoint, written at the ends of epochs and read at the start. Who calls removes it.
+        code: the version of the code; a checkpoint of another is not used.
 
     Returns:
         The network as it stood after the epoch of lowest training loss, and one row of history an epoch: ``epoch,
         loss, weight_rate, pb_rate, pb_norm_genuine, pb_norm_fake, pb_distance, seconds``.
 
     Raises:
-        FakeemoError: if a label is missing among the sequences, or the loss is no longer a finite number.
+        FakeemoError: if a label is missing among the sequences, learning diverges, or the memory does not suffice for
+            one sequence.
     """
     for label, name in enumerate(CLASSES):
         if not (labels == label).any():
             raise FakeemoError(f"no usable training video is labelled '{name}'; both labels are needed to learn")
-    torch.manual_seed(seed)
-    random = np.random.default_rng(seed)
-    model = LSTMPB(replace(network, features=sequences.x.shape[2])).to(device)
-    optimiser = torch.optim.SGD(model.parameters(), lr=learning.weight_rate, momentum=learning.momentum)
-    pb_rate = learning.pb_rate
-
     videos, video = np.unique(sequences.video, return_inverse=True)
-    owner = labels if learning.pb == "class" else video
-    pb = torch.zeros(int(owner.max()) + 1, network.pb, device=device)
     members = [np.flatnonzero(video == i) for i in range(len(videos))]
+    owner = labels if learning.pb == "class" else video
+    learner = begin(replace(network, features=sequences.x.shape[2]), learning, int(owner.max()) + 1, seed, device)
+    mark, next_write = "", 0.0
+    if resume:
+        settings = {"network": asdict(network), "learning": asdict(learning), "seed": seed, "code": code}
+        computed = {"device": str(torch.device(device).type), "threads": torch.get_num_threads()}
+        arrays = (sequences.x, sequences.mask, sequences.video, sequences.variant, labels)
+        mark = fingerprint(settings | computed | software("torch", "numpy"), *arrays)
+        restore(learner, resume, mark)
+        if learner.history:
+            print(f"{description}: goes on after epoch {len(learner.history)}, from {resume}", flush=True)
 
-    best, best_loss, last_gain = {}, float("inf"), 0
-    history: list[dict[str, float]] = []
-    bar = tqdm(range(1, learning.epochs + 1), desc=description, unit="epoch")
-    for epoch in bar:
-        started = time.perf_counter()
-        shown = random.permutation([random.choice(variants) for variants in members])
-        total = 0.0
-        for i in range(0, len(shown), learning.batch_size):
-            index = shown[i : i + learning.batch_size]
-            total += learn_batch(model, optimiser, pb, pb_rate, sequences.select(index), owner[index], learning)
-        loss = total / len(shown)
-        if not np.isfinite(loss):
-            raise FakeemoError(
-                f"{description}: the loss is no longer a number in epoch {epoch}, at weight rate"
-                f" {optimiser.param_groups[0]['lr']:g} and PB rate {pb_rate:g}; lower learning.weight_rate or"
-                " learning.pb_rate, or set learning.clip_norm"
+    done = len(learner.history)
+    bar = tqdm(range(done + 1, learning.epochs + 1), description, learning.epochs, initial=done, unit="epoch")
+    with termination_noted() if resume else nullcontext() as told_to_end:
+        for epoch in bar:
+            started = time.perf_counter()
+            shown = learner.random.permutation([learner.random.choice(variants) for variants in members])
+            loss = learn_epoch(learner, sequences, owner, shown, learning, description)
+            learner.model.class_pb.copy_(class_means(learner.pb, owner, labels))
+            genuine, fake = learner.model.class_pb
+            learner.history.append(
+                {
+                    "epoch": epoch,
+                    "loss": loss,
+                    "weight_rate": learner.weight_rate,
+                    "pb_rate": learner.pb_rate,
+                    "pb_norm_genuine": float(genuine.norm()),
+                    "pb_norm_fake": float(fake.norm()),
+                    "pb_distance": float((genuine - fake).norm()),
+                    "seconds": time.perf_counter() - started,
+                }
             )
-        model.class_pb.copy_(class_means(pb, owner, labels))
-        genuine, fake = model.class_pb
-        history.append(
-            {
-                "epoch": epoch,
-                "loss": loss,
-                "weight_rate": optimiser.param_groups[0]["lr"],
-                "pb_rate": pb_rate,
-                "pb_norm_genuine": float(genuine.norm()),
-                "pb_norm_fake": float(fake.norm()),
-                "pb_distance": float((genuine - fake).norm()),
-                "seconds": time.perf_counter() - started,
-            }
+            bar.set_postfix(loss=f"{loss:.3g}", refresh=False)
+            stop_if_diverged(learner, description)
+            keep_best_or_decay(learner, learning)
+            ending = told_to_end is not None and told_to_end.is_set()
+            if resume and (ending or time.monotonic() >= next_write):
+                next_write = save(learner, resume, mark)
+            if ending:
+                print(f"{description}: told to end (SIGTERM); the next start goes on after epoch {epoch}", flush=True)
+                signal.raise_signal(signal.SIGTERM)
+    learner.model.load_state_dict(learner.best)
+    return learner.model, learner.history
+
+
+def begin(
+    network: NetworkSettings, learning: LearningSettings, vectors: int, seed: int, device: torch.device | str
+) -> Learner:
+    """Give a network with random weights, and so many PB vectors of zeros (section 2.3.6)."""
+    torch.manual_seed(seed)
+    model = LSTMPB(network).to(device)
+    return Learner(
+        model,
+        torch.optim.SGD(model.parameters(), lr=learning.weight_rate, momentum=learning.momentum),
+        torch.zeros(vectors, network.pb, device=device),
+        learning.pb_rate,
+        np.random.default_rng(seed),
+        learning.batch_size,
+    )
+
+
+def learn_epoch(
+    learner: Learner,
+    sequences: Sequences,
+    owner: np.ndarray,
+    shown: np.ndarray,
+    learning: LearningSettings,
+    description: str,
+) -> float:
+    """Show the sequences ``shown`` (indices) once; give the mean loss, each sequence's before its batch's step."""
+    total = 0.0
+    for i in range(0, len(shown), learning.batch_size):
+        index = shown[i : i + learning.batch_size]
+        batch = sequences.select(index)
+        loss, room = learn_batch(
+            learner.model,
+            learner.optimiser,
+            learner.pb,
+            learner.pb_rate,
+            batch,
+            owner[index],
+            learning,
+            learner.micro_batch,
         )
-        bar.set_postfix(loss=f"{loss:.3g}", refresh=False)
-        if loss < best_loss:
-            best_loss, last_gain = loss, epoch
-            best = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-        elif epoch - last_gain >= learning.patience:
-            last_gain = epoch
-            pb_rate /= learning.decay
-            for group in optimiser.param_groups:
-                group["lr"] /= learning.decay
-    model.load_state_dict(best)
-    return model, history
+        if room < learner.micro_batch:
+            print(f"{description}: out of memory; goes on with {room} sequences at a time, to the same end", flush=True)
+            learner.micro_batch = room
+        if math.isnan(learner.untrained):
+            learner.untrained = loss / len(index)
+        total += loss
+    return total / len(shown)
+
+
+def stop_if_diverged(learner: Learner, description: str) -> None:
+    """Raise :class:`FakeemoError` where learning makes the network worse."""
+    losses = [row["loss"] for row in learner.history]
+    worse = [loss > _WORSE_THAN_UNTRAINED * learner.untrained for loss in losses[-_WORSE_EPOCHS:]]
+    if not np.isfinite(losses[-1]):
+        what = "is no longer a number"
+    elif len(worse) == _WORSE_EPOCHS and all(worse):
+        what = f"is {losses[-1]:.3g}, where the untrained network's was {learner.untrained:.3g},"
+    else:
+        return
+    raise FakeemoError(
+        f"{description}: learning diverges: the loss {what} in epoch {len(losses)}, at weight rate"
+        f" {learner.weight_rate:g} and PB rate {learner.pb_rate:g}; lower learning.weight_rate or learning.pb_rate, or"
+        " set learning.clip_norm"
+    )
+
+
+def keep_best_or_decay(learner: Learner, learning: LearningSettings) -> None:
+    """Keep the weights if the last epoch's loss is the lowest; divide the rates if it has not been lower for long."""
+    epoch, loss = len(learner.history), learner.history[-1]["loss"]
+    if loss < learner.best_loss:
+        learner.best_loss, learner.last_gain = loss, epoch
+        learner.best = {name: tensor.clone() for name, tensor in learner.model.state_dict().items()}
+    elif epoch - learner.last_gain >= learning.patience:
+        learner.last_gain = epoch
+        learner.pb_rate /= learning.decay
+        for group in learner.optimiser.param_groups:
+            group["lr"] /= learning.decay
 
 
 def learn_batch(
@@ -150,25 +241,73 @@ def learn_batch(
     batch: Sequences,
     owner: np.ndarray,
     learning: LearningSettings,
-) -> float:
+    micro_batch: int | None = None,
+) -> tuple[float, int]:
     """Take one step of weights and PB vectors; give the summed loss of the batch's sequences.
 
-    ``pb`` ``(vectors, pb)`` is changed in place; ``owner`` ``(batch,)`` says which of its rows a sequence has.
+    Args:
+        model: the network.
+        optimiser: of its weights.
+        pb: ``(vectors, pb)``, changed in place.
+        pb_rate: see :func:`update_pb`.
+        batch: sequences.
+        owner: ``(batch,)``, which row of ``pb`` a sequence has.
+        learning: schedule.
+        micro_batch: sequences to go forward and back with at a time; all where not given.
+
+    Returns:
+        The loss, and ``micro_batch``, halved as often as the device's memory asked for.
+
+    Raises:
+        FakeemoError: if the memory does not suffice for one sequence.
     """
-    device = pb.device
-    x = torch.from_numpy(batch.x).to(device)
-    mask = torch.from_numpy(batch.mask).to(device)
-    rows = torch.from_numpy(owner).to(device)
-    p = pb[rows].requires_grad_()
-    error = prediction_error(model(x, p, learning.closed_loop, segment=learning.segment), x, mask)
-    optimiser.zero_grad(set_to_none=True)
-    torch.autograd.backward(error.mean())
+    rows = torch.from_numpy(owner).to(pb.device)
+    micro_batch = micro_batch or len(batch)
+    step = None
+    while step is None:
+        try:
+            step = gradients(model, pb[rows], batch, learning, micro_batch)
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+        if step is None:  # outside of `except`, whose error holds on to what the failed attempt had
+            if micro_batch == 1:
+                raise FakeemoError(
+                    f"{name_of(pb.device)}: out of memory with one sequence of {batch.x.shape[1]} frames; lower"
+                    " network.hidden or network.layers, set learning.segment (with network.context_from: hidden),"
+                    " shorten videos by start_s and end_s, or set device: cpu"
+                )
+            micro_batch = math.ceil(min(micro_batch, len(batch)) / 2)
+            if pb.device.type == "cuda":
+                torch.cuda.empty_cache()
+    loss, delta = step
     if learning.clip_norm:
         torch.nn.utils.clip_grad_norm_(model.parameters(), learning.clip_norm)
     optimiser.step()
-    assert p.grad is not None
-    update_pb(pb, rows, -p.grad * len(batch), pb_rate)
-    return float(error.detach().sum())
+    update_pb(pb, rows, delta, pb_rate)
+    return loss, micro_batch
+
+
+def gradients(
+    model: LSTMPB, p: Tensor, batch: Sequences, learning: LearningSettings, micro_batch: int
+) -> tuple[float, Tensor]:
+    """Set the weights' gradients to those of the batch's mean loss, ``micro_batch`` sequences at a time.
+
+    Gives the summed loss, and each sequence's ``-dE/dp`` (equation 1), ``(batch, pb)``.
+    """
+    model.zero_grad(set_to_none=True)
+    loss, deltas = 0.0, []
+    for i in range(0, len(batch), micro_batch):
+        part = batch.select(np.arange(len(batch))[i : i + micro_batch])
+        x = torch.from_numpy(part.x).to(p.device)
+        mask = torch.from_numpy(part.mask).to(p.device)
+        q = p[i : i + micro_batch].requires_grad_()
+        error = prediction_error(model(x, q, learning.closed_loop, segment=learning.segment), x, mask)
+        torch.autograd.backward(error.sum() / len(batch))
+        assert q.grad is not None
+        deltas.append(-q.grad * len(batch))
+        loss += float(error.detach().sum())
+    return loss, torch.cat(deltas)
 
 
 def update_pb(pb: Tensor, rows: Tensor, delta: Tensor, rate: float) -> None:
@@ -196,9 +335,11 @@ def train_emotion(
     learning: LearningSettings,
     sequences: Mapping[str, Any],
     seed: int,
-    device: str,
+    device: torch.device | str,
     threads: int,
     description: str,
+    resume: str | Path | None = None,
+    code: str = "",
 ) -> None:
     """Train on variant tables and write ``lstm_pb.safetensors``, ``config.json`` and ``history.csv`` into ``folder``.
 
@@ -210,22 +351,35 @@ def train_emotion(
         learning: schedule.
         sequences: how landmarks are prepared, keywords of :func:`fakeemo.sequences.load_sequences`.
         seed: decides everything random.
-        device: auto, cuda or cpu.
+        device: where to compute.
         threads: CPU threads of torch. Results depend on it in the last bits, so it comes from the config and never
             from the number of cores that happen to be free.
         description: the emotion, for the progress bar.
+        resume: where a training that is killed leaves its checkpoint for the next start; removed in the end. Not in
+            ``folder``, as Snakemake deletes the outputs of a job that was killed.
+        code: the version of the code; a checkpoint of another is not used.
     """
     torch.set_num_threads(threads)
-    chosen = choose_device(device)
+    resume = Path(resume) if resume else None
     known = [path for path in tables if labels.get(Path(path).stem)]
     series = load_sequences(known, **sequences)
     targets = np.array([CLASSES.index(labels[video]) for video in series.video])
-    model, history = train(series, targets, network, learning, seed=seed, device=chosen, description=description)
+    model, history = train(
+        series,
+        targets,
+        network,
+        learning,
+        seed=seed,
+        device=device,
+        description=description,
+        resume=resume,
+        code=code,
+    )
     facts: dict[str, Any] = {
         "learning": asdict(learning),
         "sequences": dict(sequences),
         "seed": seed,
-        "device": torch.cuda.get_device_name() if chosen.type == "cuda" else "cpu",
+        "device": name_of(device),
         "videos": sorted(set(series.video.tolist())),
         "longest": int(series.x.shape[1]),
         "software": software("torch", "numpy"),
@@ -235,3 +389,5 @@ def train_emotion(
         writer = csv.DictWriter(file, history[0].keys())
         writer.writeheader()
         writer.writerows(history)
+    if resume:
+        resume.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -137,7 +138,7 @@ def _open(path: str | Path) -> Iterator[tuple[Any, Any]]:
 def _decode(path: str | Path, container: Any, stream: Any) -> Iterator[tuple[int, float, Any]]:
     """Yield ``(index, timestamp, frame)`` of the whole file; raise if it breaks off or does not decode."""
     period = 1 / float(stream.average_rate or stream.guessed_rate or 25)
-    index, timestamp, first, end = 0, 0.0, None, 0.0
+    index, timestamp, first, duration = 0, 0.0, None, 0
     cut, fault = False, ""
     packets = container.demux(stream)
     try:
@@ -152,12 +153,13 @@ def _decode(path: str | Path, container: Any, stream: Any) -> Iterator[tuple[int
                     timestamp = own if own is not None and own > timestamp else timestamp + period
                 yield index, timestamp, frame
                 index += 1
-                end = timestamp + float((frame.duration or 0) * frame.time_base or period)
+                duration = frame.duration
     except av.FFmpegError as error:
         fault = _cause(error)
         cut = cut or not _more(packets)
     if index == 0:
         raise VideoError("unreadable", f"{path}: no frame of it decodes ({fault or 'it holds none'})")
+    end = timestamp + float((duration or 0) * stream.time_base or period)
     declared = _duration(container, stream)
     short = declared is not None and declared - end > _MISSING_S
     if fault and not cut:
@@ -212,11 +214,18 @@ def _bgr(frame: Any, converter: Any) -> np.ndarray:
     return image
 
 
+@lru_cache
+def _luma_bits(name: str) -> int:
+    """Give the depth of luma in a pixel format; 0 where its first plane cannot be taken as it is."""
+    bits: int = av.VideoFormat(name).components[0].bits
+    return bits if name.startswith(_LUMA_FIRST) and not name.endswith("be") and bits <= 16 else 0
+
+
 def _luma(frame: Any, converter: Any) -> np.ndarray:
     """Give full-range 8-bit luma, straight from the decoded plane where its layout allows."""
-    name, bits = frame.format.name, frame.format.components[0].bits
-    plane = frame.planes[0]
-    if not name.startswith(_LUMA_FIRST) or name.endswith("be") or bits > 16 or plane.line_size <= 0:
+    name, plane = frame.format.name, frame.planes[0]
+    bits = _luma_bits(name)
+    if not bits or plane.line_size <= 0:
         image: np.ndarray = converter.reformat(frame, format="gray").to_ndarray()
         return image
     rows: Any = np.frombuffer(plane, np.uint8 if bits == 8 else np.uint16).reshape(frame.height, -1)

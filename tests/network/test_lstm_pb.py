@@ -8,7 +8,7 @@ import reference
 import torch
 
 from fakeemo.errors import FakeemoError
-from fakeemo.lstm_pb import LSTMPB, NetworkSettings, choose_device, load_network, prediction_error, save_network
+from fakeemo.lstm_pb import LSTMPB, NetworkSettings, load_network, prediction_error, save_network
 
 SMALL = NetworkSettings(features=6, pb=3, context=4, hidden=8, layers=3)
 
@@ -203,13 +203,3 @@ def test_a_file_that_is_no_network_gives_one_clear_line(tmp_path):
     (tmp_path / "other" / "lstm_pb.safetensors").rename(tmp_path / "lstm_pb.safetensors")
     with pytest.raises(FakeemoError, match=r"'class_pb' has shape \(2, 5\), config.json asks for \(2, 3\)"):
         load_network(tmp_path)
-
-
-def test_device_choice(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert choose_device("auto").type == "cpu"
-    with pytest.raises(FakeemoError, match="device is 'cuda'"):
-        choose_device("cuda")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert choose_device("auto").type == "cuda"
-    assert choose_device("cpu").type == "cpu"

@@ -1,5 +1,6 @@
-"""Recognition mode: frozen weights, equations 1-2 from zero, and PB vectors that tell known dynamics apart."""
+"""Recognition mode: frozen weights, equations 1-2, starts, and PB vectors that tell known dynamics apart."""
 
+import csv
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ import reference
 import torch
 from test_training import NETWORK, two_classes
 
+from fakeemo.errors import FakeemoError
 from fakeemo.recognition import RecognitionSettings, recognise, recognise_emotion
 from fakeemo.sequences import FEATURES
 from fakeemo.tables import read_table, write_table
@@ -60,16 +62,70 @@ def test_recognised_vectors_tell_the_classes_of_new_videos_apart(trained):
     assert ((found.error_fake < found.error_genuine) == (labels == 1)).mean() > 0.9
 
 
-def test_a_sequence_is_recognised_alone_as_in_a_batch_of_other_lengths(trained):
+def test_of_several_starts_the_one_that_ends_with_least_error_counts(trained):
+    sequences, _ = two_classes(videos=10, seed=3)
+    settings = RecognitionSettings(steps=10, rate=3.0)
+    zero, classes, best = (
+        recognise(trained, sequences, replace(settings, start=start), closed_loop=0.8)
+        for start in ("zero", "classes", "best")
+    )
+    assert set(zero.start) == {"zero"}
+    assert set(classes.start) == {"genuine", "fake"}
+    np.testing.assert_allclose(best.error, np.minimum(zero.error, classes.error), atol=1e-7)
+    np.testing.assert_allclose(best.pb, np.where((zero.error < classes.error)[:, None], zero.pb, classes.pb), atol=1e-6)
+    assert best.errors.shape == (len(sequences), 3, 11)
+    np.testing.assert_allclose(best.error, best.errors[:, :, -1].min(axis=1), atol=1e-7)
+
+
+def test_class_vectors_themselves_are_the_starts(trained):
+    sequences, _ = two_classes(videos=10, seed=3)
+    settings = RecognitionSettings(steps=1, rate=1e-6, start="classes")
+    found = recognise(trained, sequences, settings, closed_loop=0.8)
+    fake = found.error_fake < found.error_genuine
+    assert fake.any()
+    assert not fake.all()
+    np.testing.assert_array_equal(found.start, np.where(fake, "fake", "genuine"))
+    np.testing.assert_allclose(found.pb, trained.class_pb.numpy()[fake.astype(int)], atol=1e-5)
+    np.testing.assert_allclose(found.errors[:, :, 0], np.stack([found.error_genuine, found.error_fake], 1), atol=1e-6)
+
+
+def test_the_course_of_a_descent_is_that_of_shorter_descents(trained):
+    sequences, _ = two_classes(seed=3)
+    settings = RecognitionSettings(steps=6, rate=2.0)
+    found = recognise(trained, sequences, settings, closed_loop=0.8)
+    shorter = [recognise(trained, sequences, replace(settings, steps=k), closed_loop=0.8) for k in (2, 3)]
+    np.testing.assert_allclose(found.errors[:, 0, 2], shorter[0].error, atol=1e-7)
+    np.testing.assert_allclose(found.errors[:, 0, 3], shorter[1].error, atol=1e-7)
+    moved = np.linalg.norm(shorter[1].pb - shorter[0].pb, axis=1)
+    np.testing.assert_allclose(found.changes[:, 0, 3], moved, atol=1e-6)
+    assert not found.changes[:, 0, 0].any()
+
+
+def test_a_rate_that_overshoots_is_warned_of(trained):
+    sequences, _ = two_classes(seed=3)
+    with pytest.warns(UserWarning, match=r"anger: \d of 8 sequences end with a higher error .* lower recognition.rate"):
+        recognise(trained, sequences, RecognitionSettings(rate=1e5), closed_loop=0.8, description="anger")
+
+
+def test_a_rate_that_diverges_names_the_video(trained):
+    sequences, _ = two_classes(seed=3)
+    with pytest.raises(FakeemoError, match=r"v\d, variant \d: .* finite number .* 1e\+40; lower recognition.rate"):
+        recognise(trained, sequences, RecognitionSettings(rate=1e40), closed_loop=0.8)
+
+
+@pytest.mark.parametrize("start", ["zero", "best"])
+def test_a_sequence_is_recognised_alone_as_in_a_batch_of_other_lengths(trained, start):
     sequences, _ = two_classes(seed=3)
     sequences.mask[0, 7:] = False
     sequences.x[0, 7:] = 0
-    settings = RecognitionSettings(steps=5, rate=1.0)
+    settings = RecognitionSettings(steps=5, rate=1.0, start=start, tolerance=0.02)
     together = recognise(trained, sequences, settings, closed_loop=0.8)
     in_pairs = recognise(trained, sequences, replace(settings, batch_size=2), closed_loop=0.8)
     alone = recognise(trained, sequences.select(np.array([0])), settings, closed_loop=0.8)
     np.testing.assert_allclose(together.pb, in_pairs.pb, atol=1e-6)
     np.testing.assert_allclose(together.pb[0], alone.pb[0], atol=1e-6)
+    np.testing.assert_array_equal(together.steps, in_pairs.steps)
+    assert together.start[0] == alone.start[0]
 
 
 def test_tolerance_stops_each_sequence_by_itself(trained):
@@ -78,6 +134,7 @@ def test_tolerance_stops_each_sequence_by_itself(trained):
     assert (full.steps == 30).all()
     early = recognise(trained, sequences, RecognitionSettings(steps=30, rate=1.0, tolerance=0.02), closed_loop=0.8)
     assert early.steps.min() < early.steps.max() <= 30
+    np.testing.assert_array_equal(np.isfinite(early.errors[:, 0]).sum(axis=1), early.steps + 1)
     some = int(np.argmin(early.steps))
     fewer = replace(RecognitionSettings(rate=1.0), steps=int(early.steps[some]))
     np.testing.assert_allclose(
@@ -109,7 +166,8 @@ def test_the_job_writes_a_row_for_every_usable_variant(tmp_path):
         tables,
         tmp_path / "model",
         tmp_path / "pb.parquet",
-        settings=RecognitionSettings(steps=2),
+        tmp_path / "convergence.csv",
+        settings=RecognitionSettings(steps=2, start="classes"),
         device="cpu",
         threads=1,
         description="anger",
@@ -118,5 +176,12 @@ def test_the_job_writes_a_row_for_every_usable_variant(tmp_path):
     assert columns["video_id"].tolist() == ["a", "a", "b", "b"]
     assert columns["variant"].tolist() == [0, 1, 0, 1]
     assert {"pb_0", "pb_2", "error", "error_genuine", "error_fake", "distance_genuine", "steps"} <= columns.keys()
+    assert set(columns["start"]) <= {"genuine", "fake"}
     assert header["parameters"]["steps"] == 2
     assert header["parameters"]["sequences"] == {"reference": "crop"}
+    with open(tmp_path / "convergence.csv") as file:
+        rows = list(csv.DictReader(file))
+    expected = [(video, start, str(step)) for video in "ab" for start in ("genuine", "fake") for step in range(3)]
+    assert [(row["video_id"], row["start"], row["step"]) for row in rows] == expected
+    won = [row for row in rows if (row["video_id"], row["start"]) == ("a", columns["start"][0])]
+    assert float(won[-1]["error"]) == pytest.approx(columns["error"][0], rel=1e-5)

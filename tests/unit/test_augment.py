@@ -101,9 +101,12 @@ def test_variants_table(tables, video):
     """Every row against its definition, computed here for one frame and variant at a time."""
     boxes, engine, (landmark_table, _), (table, header) = tables
     coordinates = [f"{axis}_{i}" for axis in "uv" for i in range(40)]
-    assert list(table) == ["variant", "frame", "dx", "dy", *coordinates]
+    assert list(table) == ["variant", "frame", "timestamp", "dx", "dy", *coordinates]
     assert table["variant"].tolist() == [variant for variant in range(4) for _ in range(N_FRAMES)]
     assert table["frame"].tolist() == list(range(N_FRAMES)) * 4
+    np.testing.assert_array_equal(table["timestamp"], np.tile(landmark_table["timestamp"], 4))
+    assert table["timestamp"].dtype == np.float64
+    assert header["units"]["timestamp"] == "s"
     assert header["kind"] == "variants"
     assert header["parameters"]["jitter_px"] == [19, 9]
     features = points_of(table, "uv", 40)

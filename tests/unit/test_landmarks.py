@@ -100,8 +100,8 @@ MUTANTS = {
     "image plane in single precision": (
         "_grey_levels",
         [
-            ("float(x) * scale_x + left + 0.5", "x * np.float32(scale_x) + np.float32(left) + np.float32(0.5)"),
-            ("float(y) * scale_y + top + 0.5", "y * np.float32(scale_y) + np.float32(top) + np.float32(0.5)"),
+            ("float(x[j]) * scale_x + left + 0.5", "x[j] * np.float32(scale_x) + np.float32(left) + np.float32(0.5)"),
+            ("float(y[j]) * scale_y + top + 0.5", "y[j] * np.float32(scale_y) + np.float32(top) + np.float32(0.5)"),
         ],
     ),
     "pixel look-up cut and not rounded": ("_grey_levels", [("left + 0.5", "left"), ("top + 0.5", "top")]),
@@ -113,12 +113,12 @@ MUTANTS = {
         "_grey_levels",
         [
             (
-                "frame[line, column] if 0 <= column < width and 0 <= line < height else 0",
-                "frame[min(max(line, 0), height - 1), min(max(column, 0), width - 1)]",
+                "line * width + column if inside else -1.0",
+                "min(max(line, 0.0), height - 1.0) * width + min(max(column, 0.0), width - 1.0)",
             )
         ],
     ),
-    "a tie goes left": ("_leaf", [("np.intp(second) >", "np.intp(second) >=")]),
+    "a tie goes left": ("_reached", [("> threshold", ">= threshold")]),
     "leaves added in another order": (
         "_add_leaves",
         [
@@ -134,7 +134,6 @@ MUTANTS = {
 # What has to be compiled anew with them.
 CALLERS = {
     "_similarity": ["_grey_levels"],
-    "_leaf": ["_reached"],
     "batched": ["_similarity", "_grey_levels", "_add_leaves", "_to_image"],
 }
 
@@ -246,6 +245,15 @@ def test_default_model_is_found_without_importing_its_package():
     code = (
         "import sys; from fakeemo import landmarks; assert landmarks.default_model().is_file();"
         "assert 'face_recognition_models' not in sys.modules and 'pkg_resources' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_engine_does_not_import_arrow():
+    code = (
+        "import sys, numpy; from fakeemo import landmarks;"
+        "landmarks.load_predictor().predict(numpy.zeros((8, 8), numpy.uint8), numpy.array([[0, 0, 8, 8]]));"
+        "assert 'pyarrow' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -47,6 +47,7 @@ rule landmarks:
     output:
         landmarks="results/landmarks/{video}.parquet",
         variants="results/variants/{video}.parquet",
+        sheet="results/qc/{video}.jpg",
     log:
         "logs/landmarks/{video}.log",
     benchmark:

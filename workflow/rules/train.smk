@@ -27,6 +27,8 @@ rule train:
         seed=config["seed"],
         device=config["device"],
         torch_threads=config["torch_threads"],
+        # Not an output: Snakemake deletes the outputs of a killed job, and its next start goes on from here.
+        resume="results/checkpoints/{emotion}.safetensors",
     script:
         "../scripts/train.py"
 
@@ -40,6 +42,7 @@ rule recognise:
         ),
     output:
         pb="results/pb/{emotion}.parquet",
+        convergence="results/pb/{emotion}_convergence.csv",
     log:
         "logs/recognise/{emotion}.log",
     benchmark:

@@ -1,4 +1,4 @@
-"""Rule landmarks. In: a video and its boxes. Out: 68 points a frame, and the 40 points of every jittered variant."""
+"""Rule landmarks. In: a video and its boxes. Out: 68 points a frame, the 40 of each jittered variant, one picture."""
 
 from fakeemo.augment import landmark_video
 from fakeemo.jobs import job
@@ -10,6 +10,7 @@ with job(snakemake.log[0]):
         snakemake.input.rois,
         snakemake.output.landmarks,
         snakemake.output.variants,
+        snakemake.output.sheet,
         video_id=snakemake.wildcards.video,
         n_variants=params.n_variants,
         jitter_px=params.jitter_px,

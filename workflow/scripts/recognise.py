@@ -1,18 +1,20 @@
-"""Rule recognise. In: an emotion's LSTM-PB and the variants of its videos. Out: the table of their PB vectors."""
+"""Rule recognise. In: an emotion's LSTM-PB, the variants of its videos. Out: their PB vectors, and how some were found."""
 
 from pathlib import Path
 
+from fakeemo.devices import take
 from fakeemo.jobs import job
 from fakeemo.recognition import RecognitionSettings, recognise_emotion
 
-with job(snakemake.log[0]):
+with job(snakemake.log[0]), take(snakemake.params.device) as device:
     params = snakemake.params
     recognise_emotion(
         snakemake.input.variants,
         Path(snakemake.input.weights).parent,
         snakemake.output.pb,
+        snakemake.output.convergence,
         settings=RecognitionSettings(**params.settings),
-        device=params.device,
+        device=device,
         threads=params.torch_threads,
         description=snakemake.wildcards.emotion,
     )

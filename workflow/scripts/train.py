@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+from fakeemo.devices import take
 from fakeemo.jobs import job
 from fakeemo.lstm_pb import NetworkSettings
 from fakeemo.training import LearningSettings, train_emotion
 
-with job(snakemake.log[0]):
+with job(snakemake.log[0]), take(snakemake.params.device) as device:
     params = snakemake.params
     train_emotion(
         snakemake.input.variants,
@@ -16,7 +17,9 @@ with job(snakemake.log[0]):
         learning=LearningSettings(**params.learning),
         sequences=params.sequences,
         seed=params.seed,
-        device=params.device,
+        device=device,
         threads=params.torch_threads,
         description=snakemake.wildcards.emotion,
+        resume=params.resume,
+        code=params.code,
     )

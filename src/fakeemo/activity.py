@@ -1,0 +1,348 @@
+"""The rival that an LSTM-PB must beat: statistics of facial activity, and a linear classifier.
+
+After the challenge's other winner (Saxen, Werner & Al-Hamadi 2017, ICCV Workshops; the descriptors are those of Werner
+et al. 2017, IEEE Trans. Affective Computing 8:286), here on the landmarks that the network sees. Series such as the
+height of the lip corners are low-pass filtered (Butterworth of order 1, 1 Hz, without delay); each of them, its speed
+and its acceleration are summed up in 17 numbers.
+
+There are two ways to learn from these, both a logistic regression on standardised features with a quadratic penalty.
+``direct`` asks of each video whether it is fake. ``pairs`` is given differences, fake less genuine, of two videos of
+one subject and emotion, in which what is the subject's own cancels (RankSVM, Joachims 2002, with the logistic loss);
+its weights then score single videos too. One model serves all emotions, as Saxen et al. found best: features are
+centred for each emotion half way between the labels, so that neither way needs an intercept.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.special import expit
+
+from fakeemo.boosting import Score, subject_folds
+from fakeemo.errors import FakeemoError
+from fakeemo.sequences import N_POINTS, load_sequences, low_pass
+from fakeemo.tables import read_table, replacing, software, write_table
+
+Method = Literal["direct", "pairs"]
+
+CUT_OFF = 1.0  # Hz
+PREFIX = "activity_"  # of the columns of features
+PENALTIES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)  # of the squared weights, against the mean log-loss
+MODEL_VERSION = 1
+_BATCH = 64  # clips at a time, so that memory stays small
+_FARTHEST = 4.0  # standard deviations: one odd clip must not decide
+
+# Name: landmarks of the left half of the image, of the right half, and the direction (x outwards, y down) that counts.
+_HALVES = {
+    "inner_brow_raise": ((3, 4), (5, 6), (0, -1)),
+    "outer_brow_raise": ((1, 2), (7, 8), (0, -1)),
+    "brow_draw": ((4,), (5,), (-1, 0)),
+    "upper_lid_raise": ((17, 18), (23, 24), (0, -1)),
+    "lower_lid_raise": ((20, 21), (26, 27), (0, -1)),
+    "cheek_raise": ((38,), (39,), (0, -1)),
+    "nose_wing_raise": ((11, 12), (14, 15), (0, -1)),
+    "lip_corner_raise": ((28,), (32,), (0, -1)),
+    "lip_corner_spread": ((28,), (32,), (1, 0)),
+    "upper_lip_raise": ((29,), (31,), (0, -1)),
+    "lower_lip_drop": ((35,), (33,), (0, 1)),
+}
+_LEFT, _RIGHT = (np.array([i for half in _HALVES.values() for i in half[side]]) for side in (0, 1))
+SERIES = (
+    *_HALVES,
+    *(f"{name}_asymmetry" for name in _HALVES),  # right less left
+    "whole",  # root mean square displacement of all landmarks
+    "whole_asymmetry",  # the same of those on the right less those on the left
+)
+SIGNALS = ("position", "speed", "acceleration")
+STATISTICS = (
+    "mean",
+    "median",
+    "minimum",
+    "maximum",
+    "range",
+    "deviation",
+    "quartiles",  # from the first to the last quarter
+    "deciles",
+    "absolute_deviation",
+    "absolute",
+    "last",
+    "skewness",
+    "time_of_maximum",  # s
+    "time_of_minimum",  # s
+    "time_above_mean",  # s
+    "time_above_middle",  # s, above half way between minimum and maximum
+    "crossings",  # of the mean
+)
+NAMES = tuple(f"{PREFIX}{a}_{b}_{c}" for a in SERIES for b in SIGNALS for c in STATISTICS)
+
+
+def activity_series(x: np.ndarray) -> np.ndarray:
+    """Give the series of :data:`SERIES`, ``(..., 24)``, in the unit of ``x``.
+
+    ``x`` ``(..., 80)`` holds displacements free of head motion, see :func:`fakeemo.sequences.relative_to_neutral`.
+    """
+    u, v = x[..., :N_POINTS].astype(np.float64), x[..., N_POINTS:].astype(np.float64)
+
+    def half(side: int, outwards: int) -> np.ndarray:
+        parts = [
+            outwards * direction[0] * u[..., points[side]].mean(axis=-1)
+            + direction[1] * v[..., points[side]].mean(axis=-1)
+            for *points, direction in _HALVES.values()
+        ]
+        return np.stack(parts, axis=-1)
+
+    left, right = half(0, -1), half(1, 1)
+    squares = u**2 + v**2
+    whole, on_left, on_right = (
+        np.sqrt(part.mean(axis=-1, keepdims=True)) for part in (squares, squares[..., _LEFT], squares[..., _RIGHT])
+    )
+    return np.concatenate([(left + right) / 2, right - left, whole, on_right - on_left], axis=-1)
+
+
+def activity_features(x: np.ndarray, mask: np.ndarray, fps: float) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Describe clips by statistics of their facial activity.
+
+    Args:
+        x: displacements free of head motion, ``(n, time, 80)``, as :func:`fakeemo.sequences.load_sequences` gives
+            them with ``reference="neutral"``.
+        mask: bool ``(n, time)``, true where a face was seen; what follows the last such frame is ignored.
+        fps: frames a second.
+
+    Returns:
+        Float32 ``(n, features)`` and the features' names. Positions are in the unit of ``x``, times in seconds.
+    """
+    features = np.empty((len(x), len(NAMES)), np.float32)
+    lengths = mask.shape[1] - mask[:, ::-1].argmax(axis=1)
+    for length in np.unique(lengths):
+        alike = np.flatnonzero(lengths == length)
+        for clips in np.split(alike, range(_BATCH, len(alike), _BATCH)):
+            position = activity_series(x[clips, :length]).transpose(1, 0, 2).reshape(length, -1)
+            position = low_pass(position, fps, CUT_OFF, 1)
+            speed = np.gradient(position, 1 / fps, axis=0)
+            signals = np.stack([position, speed, np.gradient(speed, 1 / fps, axis=0)], axis=2)
+            features[clips] = statistics(signals.reshape(length, -1), fps).reshape(len(clips), -1)
+    return features, NAMES
+
+
+def statistics(signals: np.ndarray, fps: float) -> np.ndarray:
+    """Give the numbers of :data:`STATISTICS`, ``(n, 17)``, of signals ``(time, n)`` at ``fps`` frames a second."""
+    low, first, median, third, high = np.percentile(signals, [10, 25, 50, 75, 90], axis=0)
+    minimum, maximum, mean, deviation = (f(signals, axis=0) for f in (np.min, np.max, np.mean, np.std))
+    from_mean = signals - mean
+    above = from_mean > 0
+    return np.column_stack(
+        [
+            mean,
+            median,
+            minimum,
+            maximum,
+            maximum - minimum,
+            deviation,
+            third - first,
+            high - low,
+            np.abs(from_mean).mean(axis=0),
+            np.abs(signals).mean(axis=0),
+            signals[-1],
+            (from_mean**3).mean(axis=0) / np.maximum(deviation, 1e-12) ** 3,
+            signals.argmax(axis=0) / fps,
+            signals.argmin(axis=0) / fps,
+            above.sum(axis=0) / fps,
+            (signals > (minimum + maximum) / 2).sum(axis=0) / fps,
+            (above[1:] != above[:-1]).sum(axis=0),
+        ]
+    )
+
+
+def write_activity(
+    tables: Sequence[str | Path], out: str | Path, *, fps: float = 30.0, neutral_frames: int = 5
+) -> None:
+    """Write the features of videos: a row for each usable video and variant, as in the tables of PB vectors.
+
+    Args:
+        tables: variant tables; their timestamps say how fast they run.
+        out: table to write: video_id, variant, and the columns of :data:`NAMES`.
+        fps: frames a second that every clip is brought to.
+        neutral_frames: how many first frames count as neutral.
+    """
+    sequences = load_sequences(tables, reference="neutral", neutral_frames=neutral_frames, fps=fps)
+    features, names = activity_features(sequences.x, sequences.mask, fps)
+    columns: dict[str, object] = {"video_id": sequences.video.tolist(), "variant": sequences.variant}
+    columns |= {name: features[:, k] for k, name in enumerate(names)}
+    write_table(
+        out,
+        columns,
+        kind="activity",
+        units={name: "s" for name in names if "_time_" in name},
+        parameters={"fps": fps, "neutral_frames": neutral_frames, "cut_off_hz": CUT_OFF},
+        versions=software("numpy", "scipy", "pyarrow"),
+    )
+
+
+def fit_activity(
+    tables: Sequence[str | Path],
+    labels: Mapping[str, str],
+    subjects: Mapping[str, str],
+    emotions: Mapping[str, str],
+    model_out: str | Path,
+    *,
+    method: Method = "pairs",
+    seed: int = 0,
+) -> None:
+    """Fit one model on the activity of the videos in ``labels``, over all their emotions.
+
+    The penalty is the one with the least log-loss over subject-disjoint folds. A video's features are the mean over its
+    variants.
+
+    Args:
+        tables: written by :func:`write_activity`.
+        labels: genuine or fake for each labelled training video, by id. Videos without rows are left out.
+        subjects: the subject of each of these videos, by id.
+        emotions: the emotion of each of these videos, by id.
+        model_out: gets JSON.
+        method: ``direct``, or ``pairs``, which leaves out videos that have no counterpart.
+        seed: of the folds.
+
+    Raises:
+        FakeemoError: if an emotion has one label only, training has one subject only, or there are no pairs.
+    """
+    video_ids, x, _ = _read(tables)
+    known = np.array([bool(labels.get(name)) for name in video_ids], bool)
+    video_ids, x = video_ids[known], x[known]
+    is_fake = np.array([labels[name] == "fake" for name in video_ids], bool)
+    subject = np.array([subjects[name] for name in video_ids])
+    emotion = np.array([emotions[name] for name in video_ids])
+    _check_training(subject, emotion, is_fake, method)
+
+    losses, counts = np.zeros(len(PENALTIES)), 0
+    for fold in subject_folds(subject, seed):
+        out = np.isin(subject, fold)
+        centre, scale = _standard(x[~out], emotion[~out], is_fake[~out])
+        inside, outside = (
+            _rows(_standardised(x[use], emotion[use], centre, scale), subject[use], emotion[use], is_fake[use], method)
+            for use in (~out, out & np.isin(emotion, list(centre)))
+        )
+        losses += [np.logaddexp(0, -outside @ _weights(inside, penalty)).sum() for penalty in PENALTIES]
+        counts += len(outside)
+    penalty = PENALTIES[int(np.argmin(losses))]
+    centre, scale = _standard(x, emotion, is_fake)
+    rows = _rows(_standardised(x, emotion, centre, scale), subject, emotion, is_fake, method)
+    model = {
+        "kind": "activity",
+        "schema_version": MODEL_VERSION,
+        "method": method,
+        "penalty": penalty,
+        "log_loss": float(losses.min() / max(counts, 1)),
+        "n_videos": len(x),
+        "n_rows": len(rows),
+        "features": NAMES,
+        "centre": {name: values.tolist() for name, values in centre.items()},
+        "scale": scale.tolist(),
+        "weights": _weights(rows, penalty).tolist(),
+        "software": software("numpy", "scipy"),
+    }
+    with replacing(model_out) as temporary:
+        temporary.write_text(json.dumps(model) + "\n", encoding="utf-8")
+
+
+def predict_activity(tables: Sequence[str | Path], emotions: Mapping[str, str], model: str | Path) -> dict[str, Score]:
+    """Score every video of some activity tables, of any split: :class:`fakeemo.boosting.Score` by video id.
+
+    Raises :class:`FakeemoError` if the model cannot be read, or knows nothing of an emotion.
+    """
+    try:
+        facts: dict[str, Any] = json.loads(Path(model).read_text(encoding="utf-8"))
+        centre = {name: np.array(values) for name, values in facts["centre"].items()}
+        scale, weights = np.array(facts["scale"]), np.array(facts["weights"])
+        if tuple(facts["features"]) != NAMES:
+            raise ValueError("its features are others")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FakeemoError(f"{model}: not an activity model ({error}); delete it and fit it again") from error
+    video_ids, x, counts = _read(tables)
+    emotion = np.array([emotions[name] for name in video_ids])
+    unknown = sorted(set(emotion) - set(centre))
+    if unknown:
+        raise FakeemoError(f"{model}: was fitted without videos of {', '.join(unknown)}; fit it again")
+    scores = expit(_standardised(x, emotion, centre, scale) @ weights)
+    return {str(name): Score(float(s), int(n)) for name, s, n in zip(video_ids, scores, counts, strict=True)}
+
+
+def _read(tables: Sequence[str | Path]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Give video ids, their features averaged over variants, and the numbers of variants."""
+    parts = [read_table(path)[0] for path in tables]
+    for path, part in zip(tables, parts, strict=True):
+        missing = [name for name in NAMES if name not in part]
+        if missing:
+            raise FakeemoError(f"{path}: has no column '{missing[0]}'; delete the table and run again")
+    rows = np.concatenate([np.column_stack([part[name] for name in NAMES]) for part in parts]).astype(np.float64)
+    video_ids, video, counts = np.unique(
+        np.concatenate([part["video_id"] for part in parts]), return_inverse=True, return_counts=True
+    )
+    x = np.zeros((len(video_ids), len(NAMES)))
+    np.add.at(x, video, rows)
+    return video_ids, x / counts[:, None], counts
+
+
+def _check_training(subject: np.ndarray, emotion: np.ndarray, is_fake: np.ndarray, method: Method) -> None:
+    if len(set(subject)) < 2:
+        raise FakeemoError("activity: the usable training videos are of fewer than two subjects; add subjects")
+    for name in np.unique(emotion):
+        if len(set(is_fake[emotion == name])) < 2:
+            raise FakeemoError(f"activity: the usable training videos of {name} have one label only; add the other")
+    if method == "pairs" and not len(_pairs(subject, emotion, is_fake)):
+        raise FakeemoError("activity: no training subject shows an emotion both genuinely and acted; use method direct")
+
+
+def _pairs(subject: np.ndarray, emotion: np.ndarray, is_fake: np.ndarray) -> np.ndarray:
+    """Give the indices (pairs, 2) of a genuine and a fake video of the same subject and emotion."""
+    members: dict[tuple[str, str], tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
+    for i, key in enumerate(zip(subject, emotion, strict=True)):
+        members[key][int(is_fake[i])].append(i)
+    found = [(g, f) for genuine, fake in members.values() for g in genuine for f in fake]
+    return np.array(found, int).reshape(-1, 2)
+
+
+def _rows(z: np.ndarray, subject: np.ndarray, emotion: np.ndarray, is_fake: np.ndarray, method: Method) -> np.ndarray:
+    """Give what the weights are to make positive, (rows, features)."""
+    if method == "direct":
+        return np.where(is_fake[:, None], z, -z)
+    genuine, fake = _pairs(subject, emotion, is_fake).T
+    differences: np.ndarray = z[fake] - z[genuine]
+    return differences
+
+
+def _standard(x: np.ndarray, emotion: np.ndarray, is_fake: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Give each emotion's centre, half way between its two labels' means, and the spread within emotions."""
+    centre = {}
+    for name in np.unique(emotion):
+        here = emotion == name
+        means = [
+            x[here & (is_fake == label)].mean(axis=0) for label in (False, True) if (here & (is_fake == label)).any()
+        ]
+        centre[str(name)] = np.mean(means, axis=0)
+    spread = (x - np.stack([centre[name] for name in emotion])).std(axis=0)
+    return centre, np.where(spread > 0, spread, 1.0)
+
+
+def _standardised(
+    x: np.ndarray, emotion: np.ndarray, centre: Mapping[str, np.ndarray], scale: np.ndarray
+) -> np.ndarray:
+    z = (x - np.array([centre[name] for name in emotion]).reshape(x.shape)) / scale
+    clipped: np.ndarray = z.clip(-_FARTHEST, _FARTHEST)
+    return clipped
+
+
+def _weights(rows: np.ndarray, penalty: float) -> np.ndarray:
+    """Minimise the mean log-loss of ``rows`` plus half the squared weights times ``penalty``."""
+    n = max(len(rows), 1)  # a fold may leave no pair
+
+    def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
+        margin = rows @ w
+        value = np.logaddexp(0, -margin).sum() / n + penalty / 2 * w @ w
+        return value, -rows.T @ expit(-margin) / n + penalty * w
+
+    found: np.ndarray = minimize(loss, np.zeros(rows.shape[1]), jac=True, method="L-BFGS-B").x
+    return found
