@@ -1,4 +1,4 @@
-"""Rule recognise. In: an emotion's LSTM-PB, the variants of its videos. Out: their PB vectors, and how some were found."""
+"""Rule recognise. In: an emotion's LSTM-PB and its videos' variants. Out: their PB vectors, and how some were found."""
 
 from pathlib import Path
 
