@@ -105,8 +105,8 @@ def draw_face(image: NDArray[np.uint8], state: str, box: NDArray[np.floating], p
     All in pixels, whole numbers being the middles of pixels in ``points`` and their edges in ``box``.
     """
     radius = max(1.3, box[2] / 90)
-    first, last = box[:2] - 0.5, box[:2] + box[2:] - 0.5
-    cv2.rectangle(image, _fixed(first), _fixed(last), STATES[state], max(1, round(radius)), cv2.LINE_AA, _SHIFT)
+    left, top, right, bottom = np.round([*box[:2], *(box[:2] + box[2:])]).astype(int).tolist()
+    cv2.rectangle(image, (left, top), (right - 1, bottom - 1), STATES[state], max(2, round(radius)))
     for point in points:
         cv2.circle(image, _fixed(point), round(radius * 2**_SHIFT), POINTS, cv2.FILLED, cv2.LINE_AA, _SHIFT)
 
@@ -261,8 +261,9 @@ def _draw_course(
         at = left + (second - times[0]) / (times[-1] + period - times[0]) * (right - left)
         _line(sheet, (at, bottom + 6 + strip), (at, bottom + 10 + strip), _MUTED)
         draw_text(sheet, f"{second:g} s", (at, bottom + 24 + strip), _MUTED, 0.4, align=0.5)
+    y = bottom + strip + 52
     for i, (state, colour) in enumerate(STATES.items()):
-        x, y = left + 190 * i, bottom + strip + 52
+        x = left + 190 * i
         cv2.rectangle(sheet, (x, y - 11), (x + 14, y), colour, cv2.FILLED)
         draw_text(sheet, f"{state}: {np.sum(states == state)}", (x + 20, y), size=0.45)
     draw_text(sheet, "triangles: the frames above", (right, y), _MUTED, 0.45, align=1)

@@ -79,13 +79,12 @@ def write_overlay(
             start_s=start_s,
             end_s=end_s,
         )
-        name = Path(video).name
         landmark_video(
             video,
             rois,
             landmarks,
             variants,
-            video_id=name,
+            video_id=Path(video).name,
             n_variants=0,
             jitter_px=(0, 0),
             seed=0,

@@ -20,8 +20,8 @@ is the ``level`` that is asked for, and nobody who sees landmarks alone can exce
 by :func:`posterior`, Bayes' rule under the true model: head motion is taken out, from which D and A lose nothing, as
 they are orthogonal to every similarity of the mean face; onset time and duration are integrated on a grid; amplitude,
 overshoot, asymmetry, fading and neutral shape analytically, since given the former two the landmarks are Gaussian.
-The limit lies between the accuracy of this rule and ``level``: with the default settings 0.3 to 0.4 percentage points
-apart at 65, 80 and 95 % (2,000 clips each, standard error below 0.1), and at 50 % the same.
+The limit lies between the accuracy of this rule and ``level``: with the default settings 0.3 to 0.5 percentage points
+apart at 65, 80 and 95 % (2,400 clips of all emotions each, standard error below 0.1), and at 50 % the same.
 
 This is the limit for clips judged one by one. Two fifths of each parameter's variance belong to the subject, so whoever
 compares clips of one subject can do better: told that one of two is fake, Phi(d' / sqrt(2 (1 - 2/5))) at most.

@@ -119,7 +119,7 @@ def test_box_and_landmarks_are_where_the_tables_have_them(folder):
             coloured[top - 2 : top + 2, left:right].any(axis=0),
             coloured[bottom - 2 : bottom + 2, left:right].any(axis=0),
         ):
-            assert side.mean() > 0.8
+            assert side.mean() > 0.9
 
 
 @pytest.mark.parametrize(("state", "frame"), [("absent", 0), ("lost", 54)])
