@@ -45,7 +45,9 @@ def series(n: int, length: int) -> Sequences:
     return Sequences(x, np.ones((n, length), bool), names, np.zeros(n, int))
 
 
-def learner(context_from: str, batch: int, length: int, device: str = "cpu", **learning: object) -> Callable[[], float]:
+def learner(
+    context_from: str, batch: int, length: int, device: str = "cpu", **learning: object
+) -> Callable[[], object]:
     """Give a function that takes one step of learning mode on a batch."""
     torch.manual_seed(0)
     model = LSTMPB(NetworkSettings(context_from=context_from)).to(device)
@@ -119,7 +121,9 @@ def memory() -> None:
             text=True,
         ).stdout.split()
         kept = f"segments of {segment} frames" if segment else "everything kept"
-        row(f"batch {batch}, {length} frames, {kept}", f"{int(out[0]) / 2**20:.2f} GB", f"{float(out[1]):.0f}", aim)
+        row(
+            f"batch {batch}, {length} frames, {kept}", f"{int(out[0]) * 1024 / 1e9:.2f} GB", f"{float(out[1]):.0f}", aim
+        )
 
 
 def step(batch: int, length: int, segment: int) -> None:

@@ -98,7 +98,7 @@ def landmark_video(
         "reason": header["reason"],
     }
     _write_landmarks(landmarks_out, table, boxes, points, common)
-    _write_variants(variants_out, table, drawn, features, common)
+    write_variants(variants_out, table, drawn, features, common)
     if sheet_out is not None:
         contact_sheet.write_contact_sheet(
             sheet_out, table, header, video_id=video_id, points=points, thumbnails=thumbnails
@@ -207,13 +207,22 @@ def _write_landmarks(
     write_table(path, columns, kind="landmarks", units=units, **common)
 
 
-def _write_variants(
+def write_variants(
     path: str | Path,
     table: dict[str, NDArray[Any]],
     drawn: NDArray[np.int64],
     features: NDArray[np.float32],
     common: dict[str, Any],
 ) -> None:
+    """Write a table of variants, a row per variant and frame.
+
+    Args:
+        path: the table.
+        table: columns ``frame`` and ``timestamp`` (s) of the frames.
+        drawn: pixels removed at the left and upper edge, (variants, 2).
+        features: (2, 40, variants, frames), u and v scaled to [-1, 1] over the jittered crop.
+        common: further arguments of :func:`fakeemo.tables.write_table`.
+    """
     n_frames, n_crops = len(table["frame"]), len(drawn)
     coordinates = {f"{axis}_{i}": features[k, i].ravel() for k, axis in enumerate("uv") for i in range(N_SELECTED)}
     columns = {

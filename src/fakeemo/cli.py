@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from fakeemo import __version__
 from fakeemo.errors import FakeemoError
@@ -92,19 +93,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _demo(chosen: argparse.Namespace) -> None:
     from fakeemo.demo import DemoSettings, write_demo
 
-    given = {"effect_size": chosen.effect_size, "seed": chosen.seed}
-    settings = DemoSettings(**{name: value for name, value in given.items() if value is not None})
+    settings = DemoSettings(**_given(chosen, "effect_size", "seed"))
     print(write_demo(chosen.folder, settings, chosen.train, chosen.valid, chosen.test))
 
 
 def _simulate(chosen: argparse.Namespace) -> None:
     from fakeemo.simulation import SimulationSettings, write_simulation
 
-    given = {name: getattr(chosen, name) for name in ("level", "subjects", "seed", "emotions", "frames", "fps")}
-    if given["emotions"]:
+    given = _given(chosen, "level", "subjects", "seed", "emotions", "frames", "fps")
+    if "emotions" in given:
         given["emotions"] = tuple(given["emotions"])
-    settings = SimulationSettings(**{name: value for name, value in given.items() if value is not None})
-    print(write_simulation(chosen.folder, settings))
+    print(write_simulation(chosen.folder, SimulationSettings(**given)))
 
 
 def _overlay(chosen: argparse.Namespace) -> None:
@@ -131,6 +130,11 @@ def _generate(chosen: argparse.Namespace) -> None:
     names = ("first", "length", "steps", "fps", "exaggerate", "table")
     write_generated(chosen.model, out, **{name: getattr(chosen, name) for name in names})
     print(out)
+
+
+def _given(chosen: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """Give those of the options that were given; the defaults of the others stand where they are used."""
+    return {name: getattr(chosen, name) for name in names if getattr(chosen, name) is not None}
 
 
 def _box(text: str) -> tuple[float, float, float, float]:

@@ -395,7 +395,7 @@ def _write_clip(path: Path, clip: Clip, settings: SimulationSettings) -> None:
         [augment.normalised(p, augment.jittered(boxes, d)) for p, d in zip(positions, drawn, strict=True)]
     )
     frame = np.arange(settings.frames)
-    augment._write_variants(
+    augment.write_variants(
         path,
         {"frame": frame, "timestamp": frame / settings.fps},
         drawn,

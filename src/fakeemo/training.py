@@ -65,7 +65,7 @@ class LearningSettings:
 
 
 # Learning diverges where the loss stays this many times above that of the untrained network, for so many epochs. With
-# its outputs driven to -1 and 1 by too high a rate, a network's loss grows severalfold and then stays; it never
+# its outputs driven to -1 and 1 by too high a rate, a network's loss grows severalfold and then stays; it rarely
 # overflows.
 _WORSE_THAN_UNTRAINED = 2
 _WORSE_EPOCHS = 3
@@ -275,7 +275,7 @@ def learn_batch(
                 raise FakeemoError(
                     f"{name_of(pb.device)}: out of memory with one sequence of {batch.x.shape[1]} frames; lower"
                     " network.hidden or network.layers, set learning.segment (with network.context_from: hidden),"
-                    " shorten videos by start_s and end_s, or set device: cpu"
+                    " shorten videos by start_s and end_s, or use a device with more memory"
                 )
             micro_batch = math.ceil(min(micro_batch, len(batch)) / 2)
             if pb.device.type == "cuda":
