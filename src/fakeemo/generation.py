@@ -124,7 +124,8 @@ def first_of(table: str | Path, prepared: dict[str, Any]) -> tuple[np.ndarray, n
     if header["status"] != "ok":
         raise FakeemoError(f"{table}: {header['reason']} [{header['status']}]; name the table of another video")
     first = load_sequences([table], **prepared).x[0, 0]
-    positions = load_sequences([table], **{**prepared, "reference": "crop"}).x[0]
+    as_filmed = {"reference": "crop", "components": None, "onset_window_s": None}
+    positions = load_sequences([table], **{**prepared, **as_filmed}).x[0]
     neutral = positions[: prepared["neutral_frames"]].mean(axis=0) if prepared["reference"] == "neutral" else first
     return first, neutral.reshape(2, N_POINTS).T.astype(np.float64)
 

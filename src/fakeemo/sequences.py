@@ -17,9 +17,14 @@ N_POINTS = 40
 FEATURES = tuple(f"{axis}_{i}" for axis in "uv" for i in range(N_POINTS))
 
 # Of the 40 points, those that facial muscles move least: tip and base of the nose (dlib 30, 33) and the corners
-# of the eyes (36, 39, 42, 45). The pose of the head is estimated from them.
+# of the eyes (36, 39, 42, 45).
 RIGID_POINTS = (10, 13, 16, 19, 22, 25)
+POSE_POINTS = {"rigid": RIGID_POINTS, "all": tuple(range(N_POINTS))}
+"""The points that the pose of the head is estimated from, by the config's word for them."""
 _OUTER_CORNERS = (16, 25)
+
+_ONSET_HZ = 4.0  # cut-off of the low-pass under which an onset is looked for
+_FULLY_SHOWN = 0.8  # quantile over a clip of how far the face has moved, that counts as its expression's full extent
 
 HOLE_S = 0.25  # frames further apart leave a hole in time, of which as little is known as of a lost face
 _UNEVEN = 0.1  # a frame period may be off by this share, as rounding makes it, and still count as even
@@ -33,13 +38,15 @@ class Sequences:
     """``n`` time series, padded to one length.
 
     ``x`` is float32 ``(n, time, features)``, zero where padded; ``mask`` is bool ``(n, time)``, true where a face
-    was seen; ``video`` and ``variant`` are ``(n,)`` and say whose series it is.
+    was seen; ``video`` and ``variant`` are ``(n,)`` and say whose series it is. ``basis`` ``(features, components)`` spans
+    what the series were projected on, where they were.
     """
 
     x: np.ndarray
     mask: np.ndarray
     video: np.ndarray
     variant: np.ndarray
+    basis: np.ndarray | None = None
 
     def __len__(self) -> int:
         """Give the number of sequences."""
@@ -49,7 +56,7 @@ class Sequences:
         """Give the sequences at ``index``, cut to the longest of them."""
         mask = self.mask[index]
         length = int(np.flatnonzero(mask.any(axis=0)).max(initial=-1)) + 1
-        return Sequences(self.x[index, :length], mask[:, :length], self.video[index], self.variant[index])
+        return Sequences(self.x[index, :length], mask[:, :length], self.video[index], self.variant[index], self.basis)
 
 
 def load_sequences(
@@ -57,6 +64,10 @@ def load_sequences(
     *,
     reference: str = "crop",
     neutral_frames: int = 5,
+    pose: str = "rigid",
+    components: int | None = None,
+    basis: Sequence[Sequence[float]] | None = None,
+    onset_window_s: Sequence[float] | None = None,
     smoothing_hz: float | None = None,
     fps: float | None = None,
 ) -> Sequences:
@@ -72,13 +83,20 @@ def load_sequences(
         reference: ``crop`` for coordinates in the crop, as in the paper, or ``neutral`` for displacements from the
             clip's first frames, free of head motion: see :func:`relative_to_neutral`.
         neutral_frames: how many first frames count as neutral.
+        pose: with ``neutral``, the landmarks that show the head's pose, a word of :data:`POSE_POINTS`.
+        components: with ``neutral``, displacements are projected on so many directions, those in which the landmarks
+            of these videos move most: see :func:`principal_directions`. None leaves them.
+        basis: such directions ``(features, components)``, to be taken instead; those of training, for other videos.
+        onset_window_s: with ``neutral`` and ``fps``, seconds before and after the onset to keep: see
+            :func:`around_onset`. None keeps the whole clip.
         smoothing_hz: cut-off, in Hz, of a low-pass without delay, or None for none: see :func:`retime`.
         fps: frames a second that every clip is brought to, or None to leave them: see :func:`retime`.
 
     Raises:
-        FakeemoError: if no table holds a usable sequence, or ``smoothing_hz`` is not below half the frame rate of a
-            video.
+        FakeemoError: if no table holds a usable sequence, ``smoothing_hz`` is not below half the frame rate of a
+            video, or settings do not go together: see :func:`check_settings`.
     """
+    check_settings(reference=reference, components=components, onset_window_s=onset_window_s, fps=fps)
     retimed = smoothing_hz is not None or fps is not None
     names = ["variant", "frame", *(["timestamp"] if retimed else []), *FEATURES]
     series, masks, videos, variants = [], [], [], []
@@ -99,19 +117,91 @@ def load_sequences(
             x, mask = fill_gaps(x)
             if mask.sum() < 2:
                 continue
-            series.append(relative_to_neutral(x, neutral_frames) if reference == "neutral" else x)
+            series.append(relative_to_neutral(x, neutral_frames, pose) if reference == "neutral" else x)
             masks.append(mask)
             videos.append(Path(path).stem)
             variants.append(int(variant))
     if not series:
         raise FakeemoError(f"none of {len(paths)} videos has two usable frames; see results/qc/videos.parquet for why")
+    directions = None
+    if components:
+        directions = principal_directions(series, components) if basis is None else np.array(basis, np.float32)
+        series = [x @ directions @ directions.T for x in series]
+    if onset_window_s is not None:
+        assert fps is not None  # check_settings
+        cut = [around_onset(x, seen, fps, onset_window_s) for x, seen in zip(series, masks, strict=True)]
+        series, masks = [x for x, _ in cut], [seen for _, seen in cut]
     length = max(map(len, series))
     padded = np.zeros((len(series), length, len(FEATURES)), np.float32)
     mask = np.zeros((len(series), length), bool)
     for i, (x, seen) in enumerate(zip(series, masks, strict=True)):
         padded[i, : len(x)] = x
         mask[i, : len(x)] = seen
-    return Sequences(padded, mask, np.array(videos), np.array(variants))
+    return Sequences(padded, mask, np.array(videos), np.array(variants), directions)
+
+
+def check_settings(
+    *, reference: str, components: int | None, onset_window_s: Sequence[float] | None, fps: float | None, **_: object
+) -> None:
+    """Raise :class:`FakeemoError` where settings of :func:`load_sequences` do not go together."""
+    if reference != "neutral" and (components or onset_window_s is not None):
+        name = "components" if components else "onset_window_s"
+        raise FakeemoError(
+            f"sequences.{name} needs displacements from a neutral start; set sequences.reference: neutral"
+        )
+    if onset_window_s is not None and fps is None:
+        raise FakeemoError(
+            "sequences.onset_window_s is in seconds, so it needs sequences.fps; set it to the videos' rate"
+        )
+
+
+def principal_directions(series: Sequence[np.ndarray], components: int) -> np.ndarray:
+    """Give the directions ``(features, components)`` in which landmarks are displaced most, as orthonormal columns.
+
+    This is a principal component analysis about the neutral face, as in a point distribution model (Cootes et al.
+    1995): an expression moves the 40 points together, in few ways, whereas the noise of their detection has 80. Each
+    series ``(time, features)`` weighs by its frames.
+    """
+    scatter = sum((x.T.astype(np.float64) @ x for x in series), np.zeros((series[0].shape[1],) * 2))
+    _, vectors = np.linalg.eigh(scatter)  # in order of rising variance
+    vectors = vectors[:, ::-1][:, :components]
+    # The sign of a direction is arbitrary; it is chosen so that the file does not depend on the library's choice.
+    signs = np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(vectors.shape[1])])
+    return (vectors * signs).astype(np.float32)
+
+
+def around_onset(
+    x: np.ndarray, seen: np.ndarray, fps: float, window_s: Sequence[float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cut a clip to a window around the onset of its expression, so that all clips begin alike.
+
+    The onset is the moment at which the landmarks, low-pass filtered, are first half as far from neutral (root mean
+    square) as when the expression is fully shown. It lies between two frames; the new frames are read off straight lines.
+
+    Args:
+        x: displacements from neutral without gaps, ``(time, features)``.
+        seen: bool ``(time,)``, true where a face was seen.
+        fps: frames a second.
+        window_s: seconds to keep before and after the onset.
+
+    Returns:
+        The window's frames ``(new time, features)`` and their mask. Where the window reaches beyond the clip, its first or
+        last frame stands still and counts as not seen.
+    """
+    moved = np.sqrt((x.astype(np.float64) ** 2).mean(axis=1))
+    if fps > 2 * _ONSET_HZ:
+        moved = low_pass(moved[:, None], fps, _ONSET_HZ, 2)[:, 0]
+    half = np.quantile(moved, _FULLY_SHOWN) / 2
+    after = int(np.argmax(moved >= half))
+    onset = float(after)
+    if after:
+        onset -= (moved[after] - half) / (moved[after] - moved[after - 1])
+    before_s, after_s = window_s
+    at = onset + np.arange(-round(before_s * fps), round(after_s * fps) + 1)
+    inside = np.clip(at, 0, len(x) - 1)
+    low, high = np.floor(inside).astype(int), np.ceil(inside).astype(int)
+    share = (inside - low)[:, None].astype(np.float32)
+    return (1 - share) * x[low] + share * x[high], seen[low] & seen[high] & (inside == at)
 
 
 def retime(
@@ -218,22 +308,26 @@ def fill_gaps(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return x, seen
 
 
-def relative_to_neutral(x: np.ndarray, neutral_frames: int) -> np.ndarray:
+def relative_to_neutral(x: np.ndarray, neutral_frames: int, pose: str = "rigid") -> np.ndarray:
     """Turn coordinates ``(time, 80)`` into displacements from the neutral start, free of head motion.
 
-    Each frame is moved, turned and scaled by the similarity that best lays its rigid points (nose and corners of the
-    eyes) on those of the mean of the first ``neutral_frames`` frames (least squares, Umeyama 1991); what then differs
-    from the mean is the expression. Its unit is a quarter of the inter-ocular distance (between the outer corners of
-    the eyes), so that nearly all of it lies within the [-1, 1] that the network can say.
+    Each frame is moved, turned and scaled by the similarity that best lays its ``pose`` points on those of the mean of
+    the first ``neutral_frames`` frames (least squares, Umeyama 1991); what then differs from the mean is the expression.
+    Its unit is a quarter of the inter-ocular distance (between the outer corners of the eyes), so that nearly all of it
+    lies within the [-1, 1] that the network can say.
+
+    ``rigid`` points (nose and corners of the eyes) keep what an expression moves apart from what the head does; but the
+    noise of six points then moves all forty. With ``all`` that noise is seven times smaller in variance, and the part of
+    an expression that looks like moving, turning or scaling the face is lost.
     """
     # As complex numbers z = u + iv a similarity is z -> a z + b, and least squares has one line.
     z = (x[:, :N_POINTS] + 1j * x[:, N_POINTS:]).astype(np.complex128)
     neutral = z[:neutral_frames].mean(axis=0)
-    rigid = list(RIGID_POINTS)
-    target = neutral[rigid] - neutral[rigid].mean()
-    centre = z[:, rigid].mean(axis=1, keepdims=True)
-    source = z[:, rigid] - centre
+    fixed = list(POSE_POINTS[pose])
+    target = neutral[fixed] - neutral[fixed].mean()
+    centre = z[:, fixed].mean(axis=1, keepdims=True)
+    source = z[:, fixed] - centre
     a = (source.conj() @ target) / (np.abs(source) ** 2).sum(axis=1)
-    moved = a[:, None] * (z - centre) + neutral[rigid].mean() - neutral
+    moved = a[:, None] * (z - centre) + neutral[fixed].mean() - neutral
     moved /= np.abs(neutral[_OUTER_CORNERS[1]] - neutral[_OUTER_CORNERS[0]]) / 4
     return np.concatenate([moved.real, moved.imag], axis=1).astype(np.float32)

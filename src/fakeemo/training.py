@@ -377,7 +377,7 @@ def train_emotion(
     )
     facts: dict[str, Any] = {
         "learning": asdict(learning),
-        "sequences": dict(sequences),
+        "sequences": {**sequences, "basis": None if series.basis is None else series.basis.tolist()},
         "seed": seed,
         "device": name_of(device),
         "videos": sorted(set(series.video.tolist())),

@@ -49,7 +49,11 @@ def _explain(fault: Any) -> str:
         return f"unknown key '{key + '.' if key else ''}{surplus}' ({hint})"
     if fault.validator == "required":
         missing = next(name for name in fault.validator_value if name not in fault.instance)
-        return f"key '{key + '.' if key else ''}{missing}' is missing"
+        # Only a condition ("then") says why; a section's own description would say what it is for.
+        why = (
+            f"; {fault.schema['description']}" if "then" in fault.schema_path and "description" in fault.schema else ""
+        )
+        return f"key '{key + '.' if key else ''}{missing}' is missing{why}"
     expected = " ".join(str(fault.schema.get("description", "")).split())
     return f"key '{key}': {fault.message}" + (f"; expected: {expected}" if expected else "")
 
