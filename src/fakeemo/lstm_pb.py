@@ -4,14 +4,15 @@ Symbols: ``x_t`` the landmarks of frame t (80 numbers), ``p`` the parametric bia
 hidden layers of 512. One step::
 
     top      = relu(GridLSTM(z_t))                  zero context and state before the first frame
-    hidden   = relu(W_p p) + top + relu(W_x x_t)
+    hidden   = relu(W_p p) + top + relu(W_x x_t)    or, with ``pb_activation: linear``, W_p p + top + relu(W_x x_t)
     y_t      = tanh(W_y hidden)                     the prediction of x_{t+1}
     z_{t+1}  = W_z top      or     W_z hidden
 
 The paper gives the sizes and the connections; the activations are those of its authors' code. There the next context
 comes from ``top`` alone, so that neither landmarks nor PB ever enter the Grid LSTM: it is a clock, the same for every
 sequence, and is computed once for a batch. With ``context_from: hidden`` it remembers what was seen, as the Jordan
-network of section 2.3 does.
+network of section 2.3 does. Where relu(W_p p) is zero in all units, as can happen in a trained network, so is the
+gradient of p, and recognition stands still there; ``pb_activation: linear`` always lets it through.
 """
 
 import json
@@ -26,7 +27,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from fakeemo.errors import FakeemoError
+from fakeemo.errors import FakeemoError, check_word
 from fakeemo.grid_lstm import FusedWeights, GridLSTM, State
 from fakeemo.tables import replacing
 
@@ -39,7 +40,8 @@ class NetworkSettings:
     """Sizes of the network (section 2.3.5), and what its output means.
 
     ``predict`` is ``position`` where the output is the next frame, as in the paper, or ``change`` where it is added
-    to the frame put in. ``context_from`` is ``top`` or ``hidden``: see the head of this module.
+    to the frame put in. For ``context_from``, ``top`` or ``hidden``, and ``pb_activation``, ``relu`` or ``linear``, see
+    the head of this module.
     """
 
     features: int = 80
@@ -49,6 +51,13 @@ class NetworkSettings:
     layers: int = 4
     predict: str = "position"
     context_from: str = "top"
+    pb_activation: str = "relu"
+
+    def __post_init__(self) -> None:
+        """Raise :class:`FakeemoError` where a word is not one of those above."""
+        check_word("network.predict", self.predict, ("position", "change"))
+        check_word("network.context_from", self.context_from, ("top", "hidden"))
+        check_word("network.pb_activation", self.pb_activation, ("relu", "linear"))
 
 
 class LSTMPB(nn.Module):
@@ -90,7 +99,9 @@ class LSTMPB(nn.Module):
             ``(batch, time - 1, features)``: entry t predicts frame t + 1.
         """
         clock = self.clock(x.shape[1] - 1) if clock is None else clock
-        bias = torch.relu(_columns(self.from_pb, p.T))
+        bias = _columns(self.from_pb, p.T)
+        if self.settings.pb_activation == "relu":
+            bias = torch.relu(bias)
         if clock is not None and closed_loop == 0:
             hidden = bias.T[:, None] + clock[: x.shape[1] - 1] + torch.relu(self.from_x(x[:, :-1]))
             y = torch.tanh(self.output(hidden))
@@ -287,7 +298,7 @@ def load_network(folder: str | Path, device: torch.device | str = "cpu") -> tupl
         model = LSTMPB(NetworkSettings(**facts["network"]))
         with safe_open(folder / "lstm_pb.safetensors", framework="pt") as file:
             found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError, FakeemoError) as error:
         raise FakeemoError(
             f"{folder}: no LSTM-PB can be read there ({error}); delete the folder and train again"
         ) from error

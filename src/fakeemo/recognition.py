@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from fakeemo.errors import FakeemoError
+from fakeemo.errors import FakeemoError, check_word
 from fakeemo.lstm_pb import CLASSES, LSTMPB, load_network, prediction_error
 from fakeemo.sequences import Sequences, load_sequences
 from fakeemo.tables import replacing, software, write_table
@@ -45,6 +45,10 @@ class RecognitionSettings:
     start: str = "zero"
     tolerance: float = 0.0
     batch_size: int = 256
+
+    def __post_init__(self) -> None:
+        """Raise :class:`FakeemoError` where ``start`` is not one of those above."""
+        check_word("recognition.start", self.start, tuple(STARTS))
 
 
 @dataclass(frozen=True)

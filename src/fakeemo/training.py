@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from fakeemo.checkpoint import Learner, fingerprint, restore, save, termination_noted
 from fakeemo.devices import name_of, out_of_memory
-from fakeemo.errors import FakeemoError
+from fakeemo.errors import FakeemoError, check_word
 from fakeemo.lstm_pb import CLASSES, LSTMPB, NetworkSettings, prediction_error, save_network
 from fakeemo.sequences import Sequences, load_sequences
 from fakeemo.tables import replacing, software
@@ -72,12 +72,10 @@ class LearningSettings:
 
     def __post_init__(self) -> None:
         """Raise :class:`FakeemoError` where a word is not one of those above."""
-        for name, known in _WORDS.items():
-            if getattr(self, name) not in known:
-                raise FakeemoError(f"learning.{name}: {getattr(self, name)!r} given, expected {' or '.join(known)}")
+        check_word("learning.optimiser", self.optimiser, ("sgd", "adam"))
+        check_word("learning.schedule", self.schedule, ("plateau", "linear"))
+        check_word("learning.pb", self.pb, ("class", "sequence"))
 
-
-_WORDS = {"optimiser": ("sgd", "adam"), "schedule": ("plateau", "linear"), "pb": ("class", "sequence")}
 
 # Learning diverges where the loss stays this many times above that of the untrained network, for so many epochs. With
 # its outputs driven to -1 and 1 by too high a rate, a network's loss grows severalfold and then stays; it rarely
