@@ -99,16 +99,12 @@ class LSTMPB(nn.Module):
             ``(batch, time - 1, features)``: entry t predicts frame t + 1.
         """
         clock = self.clock(x.shape[1] - 1) if clock is None else clock
-        bias = _columns(self.from_pb, p.T)
-        if self.settings.pb_activation == "relu":
-            bias = torch.relu(bias)
         if clock is not None and closed_loop == 0:
-            hidden = bias.T[:, None] + clock[: x.shape[1] - 1] + torch.relu(self.from_x(x[:, :-1]))
-            y = torch.tanh(self.output(hidden))
-            return x[:, :-1] + y if self.settings.predict == "change" else y
+            return self.respond(self.drive(x, clock), p, x)
+        bias = self._bias(p)
         frames = x[:, :-1].permute(1, 2, 0).contiguous()
         if clock is not None:
-            y = _FreeRun.apply(  # type: ignore[no-untyped-call]
+            y: Tensor = _FreeRun.apply(  # type: ignore[no-untyped-call]
                 frames,
                 bias + clock[: len(frames), :, None],
                 self.from_x.weight,
@@ -134,6 +130,26 @@ class LSTMPB(nn.Module):
             tops.append(torch.relu(top))
             context = _columns(self.context, tops[-1])
         return torch.stack(tops)[..., 0]
+
+    def drive(self, x: Tensor, clock: Tensor) -> Tensor:
+        """Give what the output units receive without the PB: ``(batch, time - 1, features)``.
+
+        As the hidden layer is a sum, the rest is the PB's: W_y hidden = W_y (top + relu(W_x x)) + W_y relu(W_p p).
+        Under teacher forcing with ``context_from: top`` the first part does not depend on the PB, so recognition mode
+        computes it once for all of its steps.
+        """
+        drive: Tensor = self.output(clock[: x.shape[1] - 1] + torch.relu(self.from_x(x[:, :-1])))
+        return drive
+
+    def respond(self, drive: Tensor, p: Tensor, x: Tensor) -> Tensor:
+        """Predict every next frame, as :meth:`forward` does, from what :meth:`drive` gave for ``x``."""
+        y = torch.tanh(drive + (self.output.weight @ self._bias(p)).T[:, None])
+        return x[:, :-1] + y if self.settings.predict == "change" else y
+
+    def _bias(self, p: Tensor) -> Tensor:
+        """Give what PB vectors ``(batch, pb)`` bring to the hidden layer, ``(hidden, batch)``."""
+        bias = _columns(self.from_pb, p.T)
+        return torch.relu(bias) if self.settings.pb_activation == "relu" else bias
 
     def _start(self, batch: int) -> tuple[Tensor, State]:
         """Give context and state before the first frame: zeros."""

@@ -325,7 +325,7 @@ def gradients(
     Gives the summed loss, and each sequence's ``-dE/dp`` (equation 1), ``(batch, pb)``.
     """
     model.zero_grad(set_to_none=True)
-    loss, deltas = 0.0, []
+    losses, deltas = [], []
     for i in range(0, len(batch), micro_batch):
         part = batch.select(np.arange(len(batch))[i : i + micro_batch])
         x = torch.from_numpy(part.x).to(p.device)
@@ -335,8 +335,8 @@ def gradients(
         torch.autograd.backward(error.sum() / len(batch))
         assert q.grad is not None
         deltas.append(-q.grad * len(batch))
-        loss += float(error.detach().sum())
-    return loss, torch.cat(deltas)
+        losses.append(error.detach())
+    return float(torch.cat(losses).sum()), torch.cat(deltas)  # the one time that a batch waits for a GPU
 
 
 def update_pb(pb: Tensor, rows: Tensor, delta: Tensor, rate: float) -> None:
