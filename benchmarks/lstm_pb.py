@@ -2,7 +2,8 @@
 
     python benchmarks/lstm_pb.py            # on the CPU, two threads
     python benchmarks/lstm_pb.py memory     # peak memory: batch 80, and 16 clips of 6,000 frames
-    python benchmarks/lstm_pb.py cuda       # on a GPU: a whole emotion
+    python benchmarks/lstm_pb.py recognise  # a step of recognition mode, teacher forced
+    python benchmarks/lstm_pb.py cuda       # on a GPU: a whole emotion, six as six jobs, the share of products
 
 All sides in turn, so that a busy machine slows all; medians of REPEATS rounds.
 """
@@ -18,7 +19,9 @@ import authors_way
 import numpy as np
 import torch
 
+from fakeemo.devices import choose_device, name_of
 from fakeemo.lstm_pb import LSTMPB, NetworkSettings
+from fakeemo.recognition import RecognitionSettings, descend, predictor
 from fakeemo.sequences import Sequences
 from fakeemo.training import LearningSettings, learn_batch, train
 
@@ -136,25 +139,66 @@ def step(batch: int, length: int, segment: int) -> None:
     print(peak[1], took)
 
 
-def cuda() -> None:
-    """Time a whole emotion, 100 epochs of 80 sequences, and the share of it that is spent in products."""
-    row(torch.cuda.get_device_name(), "seconds for 100 epochs of 80 sequences", "aim")
+def recognition() -> None:
+    """Time a step of a descent where all of the network is computed in each, and where only what the PB changes is."""
+    torch.set_num_threads(THREADS)
+    torch.manual_seed(0)
+    model = LSTMPB(NetworkSettings()).requires_grad_(False)
+    x = torch.from_numpy(series(BATCH, LENGTH).x)
+    mask, clock = torch.ones(x.shape[:2], dtype=torch.bool), model.clock(LENGTH - 1)
+    ways = {"everything in each step": lambda rows, p: model(x[rows], p, 0.0, clock)}
+    ways["once what the PB does not change"] = predictor(model, x, 0.0)
+    settings = RecognitionSettings(steps=5, rate=0.01)
+    measured: dict[str, list[float]] = {name: [] for name in ways}
+    for repeat in range(REPEATS + 1):  # the first warms up
+        for name, predict in ways.items():
+            took = seconds(lambda predict=predict: descend(predict, x, mask, model.class_pb[0], settings))
+            if repeat:
+                measured[name].append(took / (settings.steps + 1))
+    row(f"a step of recognition, context from top, teacher forced, batch {BATCH}", "seconds", "times as fast")
     row("---", "---", "---")
-    data, labels = series(BATCH, LENGTH), np.arange(BATCH) % 2
+    first = float(np.median(measured["everything in each step"]))
+    for name, took in measured.items():
+        row(name, f"{np.median(took):.3f}", f"{first / float(np.median(took)):.1f}")
+
+
+def emotion(device: str, context_from: str, epochs: int, length: int) -> None:
+    """Train a network on 80 sequences; print the seconds from the first epoch to the last."""
+    data, labels = series(BATCH, length), np.arange(BATCH) % 2
+    network, learning = NetworkSettings(context_from=context_from), LearningSettings(epochs=epochs, batch_size=BATCH)
+    print(seconds(lambda: train(data, labels, network, learning, seed=0, device=device)))
+
+
+def whole(device: str = "cuda", epochs: int = 100, length: int = LENGTH) -> None:
+    """Time a whole emotion, six as the workflow's six jobs one after the other, and the share spent in products."""
+    row(name_of(device), f"seconds for {epochs} epochs of {BATCH} sequences", "aim")
+    row("---", "---", "---")
     for context_from in ("hidden", "top"):
-        network, learning = NetworkSettings(context_from=context_from), LearningSettings(batch_size=BATCH)
-        took = seconds(lambda n=network, s=learning: train(data, labels, n, s, seed=0, device="cuda"))
-        row(f"context from {context_from}, batch {BATCH}", f"{took:.1f}", "60")
-    work = learner("hidden", BATCH, LENGTH, "cuda")
+        job = [sys.executable, __file__, "emotion", device, context_from, str(epochs), str(length)]
+        trained: list[float] = []
+        started = time.perf_counter()
+        for _ in range(6):
+            trained.append(float(subprocess.run(job, stdout=subprocess.PIPE, check=True, text=True).stdout))
+        took = time.perf_counter() - started
+        row(f"context from {context_from}, an emotion, median of six", f"{np.median(trained):.1f}", "60")
+        row(f"context from {context_from}, six jobs one after the other, start-up included", f"{took:.1f}", "360")
+    print(f"\nOf the busy time of a step {share_of_products(device, length):.0%} is spent in products.")
+
+
+def share_of_products(device: str, length: int) -> float:
+    work = learner("hidden", BATCH, length, device)
     work()
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+    on_card = device == "cuda"
+    kind = torch.profiler.ProfilerActivity.CUDA if on_card else torch.profiler.ProfilerActivity.CPU
+    with torch.profiler.profile(activities=[kind]) as profile:
         work()
-        torch.cuda.synchronize()
-    spent = {event.key: event.self_device_time_total for event in profile.key_averages()}
-    multiplying = sum(
-        t for name, t in spent.items() if any(part in name.lower() for part in ("gemm", "cutlass", "mm_"))
-    )
-    print(f"\nOf the card's busy time {multiplying / sum(spent.values()):.0%} are products.")
+        if on_card:
+            torch.cuda.synchronize()
+    events = profile.key_averages()
+    spent = {event.key: event.self_device_time_total if on_card else event.self_cpu_time_total for event in events}
+    products = ("gemm", "gemv", "cutlass", "aten::mm", "aten::addmm")
+    multiplying = sum(time for name, time in spent.items() if any(part in name.lower() for part in products))
+    return multiplying / sum(spent.values())
 
 
 def main() -> None:
@@ -163,12 +207,19 @@ def main() -> None:
             step(int(batch), int(length), int(segment))
         case ["memory"]:
             memory()
+        case ["recognise"]:
+            recognition()
         case ["cuda"]:
-            cuda()
+            choose_device("cuda")  # says so where there is none
+            whole()
+        case ["emotion", device, context_from, epochs, length]:
+            emotion(device, context_from, int(epochs), int(length))
         case _:
             cpu()
             print()
             memory()
+            print()
+            recognition()
 
 
 if __name__ == "__main__":

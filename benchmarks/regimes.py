@@ -5,7 +5,7 @@ times for the PB vectors, each of which moves once a batch by the mean over its 
 
 Prints a Markdown table, for generated sequences, or for variant tables of one emotion of the embedded data set::
 
-    python benchmarks/regimes.py --closed-loop 0.9 --seeds 1 results/variants/s0[1-8]_happiness_*.parquet
+    python benchmarks/regimes.py --hidden 64 --closed-loop 0.9 results/variants/s0[1-8]_happiness_*.parquet
 """
 
 import argparse
@@ -42,8 +42,10 @@ def main() -> None:
     parser.add_argument("tables", nargs="*", help="variant tables whose names end in _genuine or _fake")
     parser.add_argument("--closed-loop", type=float, default=0.0)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--hidden", type=int, default=NETWORK.hidden)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    network = replace(NETWORK, hidden=arguments.hidden)
     if arguments.tables:
         loaded = load_sequences(arguments.tables, reference="neutral")
         of_tables = loaded, np.array([CLASSES.index(Path(video).stem.rsplit("_", 1)[1]) for video in loaded.video])
@@ -62,7 +64,7 @@ def main() -> None:
         for seed in range(arguments.seeds):
             sequences, labels = of_tables if arguments.tables else two_dynamics(16, 30, seed)
             started = time.perf_counter()
-            _, history = train(sequences, labels, NETWORK, learning, seed=seed)
+            _, history = train(sequences, labels, network, learning, seed=seed)
             best = min(history, key=lambda row: row["loss"])
             runs.append([history[0]["loss"], best["loss"], best["pb_distance"], time.perf_counter() - started])
         first, lowest, distance, seconds = np.median(runs, axis=0)

@@ -28,7 +28,7 @@ from fakeemo.tables import replacing
 WRITING_SHARE = 0.05
 """Most of the time that goes into writing checkpoints: after a write that took 1 s, the next waits 20 s."""
 
-_FACTS = ("pb_rate", "micro_batch", "untrained", "best_loss", "last_gain", "history")
+_FACTS = ("weight_rate", "pb_rate", "micro_batch", "untrained", "best_loss", "last_gain", "history")
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Learner:
 
     Attributes:
         model: the network.
-        optimiser: of its weights, with their momentum.
+        optimiser: of its weights, with what it keeps of earlier steps.
         pb: PB vectors, ``(vectors, pb)``.
         pb_rate: the present rate of equation 2.
         random: decides order and draw of variants.
@@ -66,6 +66,11 @@ class Learner:
         """The present rate of the weights."""
         return float(self.optimiser.param_groups[0]["lr"])
 
+    @weight_rate.setter
+    def weight_rate(self, rate: float) -> None:
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+
 
 def fingerprint(settings: Mapping[str, Any], *arrays: np.ndarray) -> str:
     """Give a hash of settings (what JSON can say) and data."""
@@ -88,12 +93,11 @@ def save(learner: Learner, path: Path, mark: str) -> float:
     tensors = {"pb": learner.pb, "generator": torch.get_rng_state()}
     tensors |= {f"model.{name}": tensor for name, tensor in learner.model.state_dict().items()}
     tensors |= {f"best.{name}": tensor for name, tensor in learner.best.items()}
-    for name, parameter in learner.model.named_parameters():
-        momentum = learner.optimiser.state[parameter].get("momentum_buffer")
-        if momentum is not None:
-            tensors[f"momentum.{name}"] = momentum
+    # What SGD (momentum) and Adam (two moments, count of steps) keep of a parameter, by its number among them.
+    for number, state in learner.optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{number}.{name}": tensor for name, tensor in state.items()}
     facts = {name: getattr(learner, name) for name in _FACTS}
-    facts |= {"weight_rate": learner.weight_rate, "random": learner.random.bit_generator.state}
+    facts |= {"random": learner.random.bit_generator.state}
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with replacing(path) as temporary:
         save_file(whole, temporary, {"fingerprint": mark, "facts": json.dumps(facts)})
@@ -119,21 +123,21 @@ def restore(learner: Learner, path: Path, mark: str) -> None:
         print(f"{path} is of other settings, code or data: learning starts anew", flush=True)
         return
     facts = json.loads(header["facts"])
-    parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "momentum": {}}
+    parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "optimiser": {}}
     for name, tensor in tensors.items():
         part, _, rest = name.partition(".")
         if rest:
-            parts[part][rest] = tensor.to(learner.pb.device)
+            parts[part][rest] = tensor
     learner.model.load_state_dict(parts["model"])
-    learner.best = parts["best"]
-    for name, parameter in learner.model.named_parameters():
-        if name in parts["momentum"]:
-            learner.optimiser.state[parameter]["momentum_buffer"] = parts["momentum"][name]
+    learner.best = {name: tensor.to(learner.pb.device) for name, tensor in parts["best"].items()}
+    kept = learner.optimiser.state_dict()
+    for name, tensor in parts["optimiser"].items():
+        number, _, entry = name.partition(".")
+        kept["state"].setdefault(int(number), {})[entry] = tensor
+    learner.optimiser.load_state_dict(kept)  # which knows what belongs on the device
     learner.pb.copy_(tensors["pb"])
     torch.set_rng_state(tensors["generator"])
     learner.random.bit_generator.state = facts["random"]
-    for group in learner.optimiser.param_groups:
-        group["lr"] = facts["weight_rate"]
     for name in _FACTS:
         setattr(learner, name, facts[name])
 

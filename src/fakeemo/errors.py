@@ -1,5 +1,7 @@
 """The errors that a user can mend."""
 
+from collections.abc import Sequence
+
 
 class FakeemoError(Exception):
     """Something the user gave cannot be used. The message is one line: what, where, what to do."""
@@ -16,3 +18,9 @@ class VideoError(FakeemoError):
         super().__init__(reason)
         self.status = status
         self.reason = reason
+
+
+def check_word(key: str, given: object, known: Sequence[str]) -> None:
+    """Raise :class:`FakeemoError` where the value of a config key is not one of the words it may be."""
+    if given not in known:
+        raise FakeemoError(f"{key}: {given!r} given, expected {' or '.join(known)}")

@@ -37,7 +37,7 @@ def generate_between(model: LSTMPB, first: Tensor, length: int, steps: int) -> t
     """
     if steps < 2:
         raise FakeemoError(f"from genuine to fake there are at least 2 steps, not {steps}")
-    share = torch.linspace(0, 1, steps)
+    share = torch.linspace(0, 1, steps, device=model.class_pb.device)
     p = torch.lerp(model.class_pb[0], model.class_pb[1], share[:, None])
     return share, model.generate(p, first.expand(steps, -1), length)
 

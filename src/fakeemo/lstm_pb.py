@@ -4,14 +4,15 @@ Symbols: ``x_t`` the landmarks of frame t (80 numbers), ``p`` the parametric bia
 hidden layers of 512. One step::
 
     top      = relu(GridLSTM(z_t))                  zero context and state before the first frame
-    hidden   = relu(W_p p) + top + relu(W_x x_t)
+    hidden   = relu(W_p p) + top + relu(W_x x_t)    or, with ``pb_activation: linear``, W_p p + top + relu(W_x x_t)
     y_t      = tanh(W_y hidden)                     the prediction of x_{t+1}
     z_{t+1}  = W_z top      or     W_z hidden
 
 The paper gives the sizes and the connections; the activations are those of its authors' code. There the next context
 comes from ``top`` alone, so that neither landmarks nor PB ever enter the Grid LSTM: it is a clock, the same for every
 sequence, and is computed once for a batch. With ``context_from: hidden`` it remembers what was seen, as the Jordan
-network of section 2.3 does.
+network of section 2.3 does. Where relu(W_p p) is zero in all units, as can happen in a trained network, so is the
+gradient of p, and recognition stands still there; ``pb_activation: linear`` always lets it through.
 """
 
 import json
@@ -26,7 +27,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from fakeemo.errors import FakeemoError
+from fakeemo.errors import FakeemoError, check_word
 from fakeemo.grid_lstm import FusedWeights, GridLSTM, State
 from fakeemo.tables import replacing
 
@@ -39,7 +40,8 @@ class NetworkSettings:
     """Sizes of the network (section 2.3.5), and what its output means.
 
     ``predict`` is ``position`` where the output is the next frame, as in the paper, or ``change`` where it is added
-    to the frame put in. ``context_from`` is ``top`` or ``hidden``: see the head of this module.
+    to the frame put in. For ``context_from``, ``top`` or ``hidden``, and ``pb_activation``, ``relu`` or ``linear``, see
+    the head of this module.
     """
 
     features: int = 80
@@ -49,6 +51,13 @@ class NetworkSettings:
     layers: int = 4
     predict: str = "position"
     context_from: str = "top"
+    pb_activation: str = "relu"
+
+    def __post_init__(self) -> None:
+        """Raise :class:`FakeemoError` where a word is not one of those above."""
+        check_word("network.predict", self.predict, ("position", "change"))
+        check_word("network.context_from", self.context_from, ("top", "hidden"))
+        check_word("network.pb_activation", self.pb_activation, ("relu", "linear"))
 
 
 class LSTMPB(nn.Module):
@@ -90,14 +99,12 @@ class LSTMPB(nn.Module):
             ``(batch, time - 1, features)``: entry t predicts frame t + 1.
         """
         clock = self.clock(x.shape[1] - 1) if clock is None else clock
-        bias = torch.relu(_columns(self.from_pb, p.T))
         if clock is not None and closed_loop == 0:
-            hidden = bias.T[:, None] + clock[: x.shape[1] - 1] + torch.relu(self.from_x(x[:, :-1]))
-            y = torch.tanh(self.output(hidden))
-            return x[:, :-1] + y if self.settings.predict == "change" else y
+            return self.respond(self.drive(x, clock), p, x)
+        bias = self._bias(p)
         frames = x[:, :-1].permute(1, 2, 0).contiguous()
         if clock is not None:
-            y = _FreeRun.apply(  # type: ignore[no-untyped-call]
+            y: Tensor = _FreeRun.apply(  # type: ignore[no-untyped-call]
                 frames,
                 bias + clock[: len(frames), :, None],
                 self.from_x.weight,
@@ -123,6 +130,26 @@ class LSTMPB(nn.Module):
             tops.append(torch.relu(top))
             context = _columns(self.context, tops[-1])
         return torch.stack(tops)[..., 0]
+
+    def drive(self, x: Tensor, clock: Tensor) -> Tensor:
+        """Give what the output units receive without the PB: ``(batch, time - 1, features)``.
+
+        As the hidden layer is a sum, the rest is the PB's: W_y hidden = W_y (top + relu(W_x x)) + W_y relu(W_p p).
+        Under teacher forcing with ``context_from: top`` the first part does not depend on the PB, so recognition mode
+        computes it once for all of its steps.
+        """
+        drive: Tensor = self.output(clock[: x.shape[1] - 1] + torch.relu(self.from_x(x[:, :-1])))
+        return drive
+
+    def respond(self, drive: Tensor, p: Tensor, x: Tensor) -> Tensor:
+        """Predict every next frame, as :meth:`forward` does, from what :meth:`drive` gave for ``x``."""
+        y = torch.tanh(drive + (self.output.weight @ self._bias(p)).T[:, None])
+        return x[:, :-1] + y if self.settings.predict == "change" else y
+
+    def _bias(self, p: Tensor) -> Tensor:
+        """Give what PB vectors ``(batch, pb)`` bring to the hidden layer, ``(hidden, batch)``."""
+        bias = _columns(self.from_pb, p.T)
+        return torch.relu(bias) if self.settings.pb_activation == "relu" else bias
 
     def _start(self, batch: int) -> tuple[Tensor, State]:
         """Give context and state before the first frame: zeros."""
@@ -287,7 +314,7 @@ def load_network(folder: str | Path, device: torch.device | str = "cpu") -> tupl
         model = LSTMPB(NetworkSettings(**facts["network"]))
         with safe_open(folder / "lstm_pb.safetensors", framework="pt") as file:
             found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError, FakeemoError) as error:
         raise FakeemoError(
             f"{folder}: no LSTM-PB can be read there ({error}); delete the folder and train again"
         ) from error

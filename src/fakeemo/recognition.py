@@ -7,7 +7,7 @@ The network predicts the video's landmarks; the error goes back to the PB vector
 import copy
 import csv
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -16,13 +16,16 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from fakeemo.errors import FakeemoError
+from fakeemo.errors import FakeemoError, check_word
 from fakeemo.lstm_pb import CLASSES, LSTMPB, load_network, prediction_error
 from fakeemo.sequences import Sequences, load_sequences
 from fakeemo.tables import replacing, software, write_table
 
 STARTS = {"zero": ("zero",), "classes": CLASSES, "best": ("zero", *CLASSES)}
 """Where the descent begins, by the config's word for it: at zero, or at the PB vectors of the classes."""
+
+Predictor = Callable[[Tensor, Tensor], Tensor]
+"""Predictions ``(rows, time - 1, features)`` of some rows of a batch ``(rows,)`` under PB vectors ``(rows, pb)``."""
 
 _SHOWN = 4
 
@@ -45,6 +48,10 @@ class RecognitionSettings:
     start: str = "zero"
     tolerance: float = 0.0
     batch_size: int = 256
+
+    def __post_init__(self) -> None:
+        """Raise :class:`FakeemoError` where ``start`` is not one of those above."""
+        check_word("recognition.start", self.start, tuple(STARTS))
 
 
 @dataclass(frozen=True)
@@ -113,17 +120,15 @@ def recognise(
 def _recognise_batch(
     model: LSTMPB, x: Tensor, mask: Tensor, settings: RecognitionSettings, closed_loop: float
 ) -> Recognised:
-    clock = model.clock(x.shape[1] - 1)
+    predict = predictor(model, x, closed_loop)
     points = {"zero": torch.zeros_like(model.class_pb[0]), **dict(zip(CLASSES, model.class_pb, strict=True))}
     names = STARTS[settings.start]
-    descents = [descend(model, x, mask, points[name], settings, closed_loop, clock) for name in names]
+    descents = [descend(predict, x, mask, points[name], settings) for name in names]
     p, steps, errors, changes = (torch.stack(parts, dim=1) for parts in zip(*descents, strict=True))
     last = errors.gather(2, steps[:, :, None])[:, :, 0]
     winner = last.nan_to_num(nan=torch.inf).argmin(dim=1)
     rows = torch.arange(len(x), device=x.device)
-    genuine, fake = (
-        prediction_error(model(x, points[name].expand(len(x), -1), closed_loop, clock), x, mask) for name in CLASSES
-    )
+    genuine, fake = (prediction_error(predict(rows, points[name].expand(len(x), -1)), x, mask) for name in CLASSES)
     tensors = {
         "pb": p[rows, winner],
         "error": last[rows, winner],
@@ -138,14 +143,17 @@ def _recognise_batch(
     )
 
 
+def predictor(model: LSTMPB, x: Tensor, closed_loop: float) -> Predictor:
+    """Give the network as a function of PB vectors alone: what they do not change is computed here, once."""
+    clock = model.clock(x.shape[1] - 1)
+    if clock is None or closed_loop:
+        return lambda rows, p: model(x[rows], p, closed_loop, clock)
+    drive = model.drive(x, clock)
+    return lambda rows, p: model.respond(drive[rows], p, x[rows])
+
+
 def descend(
-    model: LSTMPB,
-    x: Tensor,
-    mask: Tensor,
-    start: Tensor,
-    settings: RecognitionSettings,
-    closed_loop: float,
-    clock: Tensor | None,
+    predict: Predictor, x: Tensor, mask: Tensor, start: Tensor, settings: RecognitionSettings
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Follow equations 1-2 from ``start`` ``(pb,)`` for each of a batch's sequences.
 
@@ -160,9 +168,8 @@ def descend(
     changes[:, 0] = 0
     moving = torch.arange(len(x), device=x.device)
     for step in range(settings.steps):
-        shown, seen = x[moving], mask[moving]
         q = p[moving].requires_grad_()
-        error = prediction_error(model(shown, q, closed_loop, clock), shown, seen)
+        error = prediction_error(predict(moving, q), x[moving], mask[moving])
         # The sum keeps sequences apart: each row of the gradient is its own sequence's.
         (gradient,) = torch.autograd.grad(error.sum(), q)
         delta = -settings.rate * gradient
@@ -175,7 +182,8 @@ def descend(
         if not len(moving):
             break
     with torch.no_grad():
-        errors.scatter_(1, steps[:, None], prediction_error(model(x, p, closed_loop, clock), x, mask)[:, None])
+        last = prediction_error(predict(torch.arange(len(x), device=x.device), p), x, mask)
+        errors.scatter_(1, steps[:, None], last[:, None])
     return p, steps, errors, changes
 
 

@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from fakeemo.checkpoint import Learner, fingerprint, restore, save, termination_noted
 from fakeemo.devices import name_of, out_of_memory
-from fakeemo.errors import FakeemoError
+from fakeemo.errors import FakeemoError, check_word
 from fakeemo.lstm_pb import CLASSES, LSTMPB, NetworkSettings, prediction_error, save_network
 from fakeemo.sequences import Sequences, load_sequences
 from fakeemo.tables import replacing, software
@@ -38,11 +38,16 @@ class LearningSettings:
     Attributes:
         epochs: an epoch shows every training video once, in one of its variants drawn at random.
         batch_size: sequences to a step.
-        weight_rate: learning rate of the weights.
+        optimiser: of the weights: ``sgd``, stochastic gradient descent with momentum, or ``adam`` (Kingma & Ba 2015);
+            PB vectors follow equations 1-2 under both.
+        weight_rate: learning rate of the weights. With ``sgd`` a step is the rate times the gradients gathered by
+            ``momentum``; with ``adam`` the rate itself is about how far each weight moves in a step.
         pb_rate: learning rate of the PB vectors (equation 2).
-        momentum: of the weights' stochastic gradient descent.
-        patience: epochs without a lower training loss after which both rates are divided by ``decay``.
-        decay: see ``patience``.
+        momentum: share of the gradients gathered before that a step keeps; Adam's first decay rate.
+        schedule: how both rates fall. ``plateau`` divides them by ``decay`` after ``patience`` epochs without a lower
+            training loss; ``linear`` keeps them for half of the epochs and lets them fall to 0 over the second half.
+        patience: see ``schedule``.
+        decay: see ``schedule``.
         closed_loop: share of the network's own prediction in its input, 0 to 1.
         pb: ``class`` for one PB vector a label (section 2.3.1), ``sequence`` for one a video (equations 1-2), of which
             the class vectors are then the means.
@@ -53,15 +58,23 @@ class LearningSettings:
 
     epochs: int = 100
     batch_size: int = 1
+    optimiser: str = "sgd"
     weight_rate: float = 0.01
     pb_rate: float = 0.9
     momentum: float = 0.9
+    schedule: str = "plateau"
     patience: int = 10
     decay: float = 10.0
     closed_loop: float = 0.0
     pb: str = "class"
     clip_norm: float = 0.0
     segment: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise :class:`FakeemoError` where a word is not one of those above."""
+        check_word("learning.optimiser", self.optimiser, ("sgd", "adam"))
+        check_word("learning.schedule", self.schedule, ("plateau", "linear"))
+        check_word("learning.pb", self.pb, ("class", "sequence"))
 
 
 # Learning diverges where the loss stays this many times above that of the untrained network, for so many epochs. With
@@ -144,7 +157,8 @@ def train(
             )
             bar.set_postfix(loss=f"{loss:.3g}", refresh=False)
             stop_if_diverged(learner, description)
-            keep_best_or_decay(learner, learning)
+            keep_best(learner)
+            lower_rates(learner, learning)
             ending = told_to_end is not None and told_to_end.is_set()
             if resume and (ending or time.monotonic() >= next_write):
                 next_write = save(learner, resume, mark)
@@ -163,12 +177,20 @@ def begin(
     model = LSTMPB(network).to(device)
     return Learner(
         model,
-        torch.optim.SGD(model.parameters(), lr=learning.weight_rate, momentum=learning.momentum),
+        optimiser_of(model, learning),
         torch.zeros(vectors, network.pb, device=device),
         learning.pb_rate,
         np.random.default_rng(seed),
         learning.batch_size,
     )
+
+
+def optimiser_of(model: LSTMPB, learning: LearningSettings) -> torch.optim.Optimizer:
+    """Give the optimiser of the weights, before its first step."""
+    rate, momentum = learning.weight_rate, learning.momentum
+    if learning.optimiser == "adam":
+        return torch.optim.Adam(model.parameters(), lr=rate, betas=(momentum, 0.999))
+    return torch.optim.SGD(model.parameters(), lr=rate, momentum=momentum)
 
 
 def learn_epoch(
@@ -220,17 +242,24 @@ def stop_if_diverged(learner: Learner, description: str) -> None:
     )
 
 
-def keep_best_or_decay(learner: Learner, learning: LearningSettings) -> None:
-    """Keep the weights if the last epoch's loss is the lowest; divide the rates if it has not been lower for long."""
+def keep_best(learner: Learner) -> None:
+    """Keep the weights if the last epoch's loss is the lowest."""
     epoch, loss = len(learner.history), learner.history[-1]["loss"]
     if loss < learner.best_loss:
         learner.best_loss, learner.last_gain = loss, epoch
         learner.best = {name: tensor.clone() for name, tensor in learner.model.state_dict().items()}
+
+
+def lower_rates(learner: Learner, learning: LearningSettings) -> None:
+    """Set the rates of the next epoch by ``learning.schedule``."""
+    epoch = len(learner.history)
+    if learning.schedule == "linear":
+        share = min(1, 2 * (1 - epoch / learning.epochs))
+        learner.weight_rate, learner.pb_rate = learning.weight_rate * share, learning.pb_rate * share
     elif epoch - learner.last_gain >= learning.patience:
         learner.last_gain = epoch
+        learner.weight_rate /= learning.decay
         learner.pb_rate /= learning.decay
-        for group in learner.optimiser.param_groups:
-            group["lr"] /= learning.decay
 
 
 def learn_batch(
@@ -296,7 +325,7 @@ def gradients(
     Gives the summed loss, and each sequence's ``-dE/dp`` (equation 1), ``(batch, pb)``.
     """
     model.zero_grad(set_to_none=True)
-    loss, deltas = 0.0, []
+    losses, deltas = [], []
     for i in range(0, len(batch), micro_batch):
         part = batch.select(np.arange(len(batch))[i : i + micro_batch])
         x = torch.from_numpy(part.x).to(p.device)
@@ -306,8 +335,8 @@ def gradients(
         torch.autograd.backward(error.sum() / len(batch))
         assert q.grad is not None
         deltas.append(-q.grad * len(batch))
-        loss += float(error.detach().sum())
-    return loss, torch.cat(deltas)
+        losses.append(error.detach())
+    return float(torch.cat(losses).sum()), torch.cat(deltas)  # the one time that a batch waits for a GPU
 
 
 def update_pb(pb: Tensor, rows: Tensor, delta: Tensor, rate: float) -> None:

@@ -1,6 +1,7 @@
 """What the rules ask of config, sample sheet and code. Imports nothing heavy: every job on a cluster pays for it."""
 
 import difflib
+import fcntl
 import hashlib
 import os
 import re
@@ -8,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import jsonschema
 import yaml
@@ -21,6 +22,7 @@ FIGURES = ("accuracy", "roc", "pb_space", "learning_curves", "boosting")
 
 _PACKAGE = Path(__file__).parent
 _SCRIPTS = _PACKAGE.parents[1] / "workflow" / "scripts"
+_HELD: list[IO[str]] = []
 
 
 def complete_config(config: Mapping[str, Any], schema_file: str | Path, config_files: Sequence[str]) -> dict[str, Any]:
@@ -149,6 +151,22 @@ def boosting_settings(config: Mapping[str, Any], emotion: str) -> dict[str, Any]
 def gpus(config: Mapping[str, Any]) -> int:
     """Give the GPUs that a job of the network asks for: none where the config says cpu."""
     return 0 if config["device"] == "cpu" else 1
+
+
+def hold_folder() -> None:
+    """Keep other runs out of the working directory until this process ends, by the kernel's lock.
+
+    Snakemake's own outlives a run that is killed, and has to be removed by hand; so the profile turns it off.
+
+    Raises:
+        FakeemoError: if another run has the folder.
+    """
+    lock = open(".snakemake/fakeemo.lock", "w")  # noqa: SIM115 - stays open
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise FakeemoError(f"{Path.cwd()}: another run is at work there; wait for its end, or stop it") from None
+    _HELD.append(lock)
 
 
 @cache

@@ -17,7 +17,7 @@ def weights(model):
     return {name: tensor.detach().cpu().numpy().astype(np.float64) for name, tensor in model.state_dict().items()}
 
 
-def step(w, x, p, z, h_t, c_t, predict="position", context_from="top"):
+def step(w, x, p, z, h_t, c_t, predict="position", context_from="top", pb_activation="relu"):
     """One frame: prediction, next context, next time-wise hidden vectors and memories (lists, one a layer)."""
     h_d = w["grid.feed.weight"] @ z + w["grid.feed.bias"]
     c_d = np.zeros_like(h_d)
@@ -32,7 +32,9 @@ def step(w, x, p, z, h_t, c_t, predict="position", context_from="top"):
         new_h.append(h)
         new_c.append(c)
     top = np.maximum(h_d, 0)
-    bias = np.maximum(w["from_pb.weight"] @ p + w["from_pb.bias"], 0)
+    bias = w["from_pb.weight"] @ p + w["from_pb.bias"]
+    if pb_activation == "relu":
+        bias = np.maximum(bias, 0)
     drive = np.maximum(w["from_x.weight"] @ x + w["from_x.bias"], 0)
     hidden = bias + top + drive
     y = np.tanh(w["output.weight"] @ hidden + w["output.bias"])
@@ -42,14 +44,14 @@ def step(w, x, p, z, h_t, c_t, predict="position", context_from="top"):
     return y, z, new_h, new_c
 
 
-def rollout(w, x, p, layers, hidden, closed_loop=0.0, predict="position", context_from="top"):
+def rollout(w, x, p, layers, hidden, closed_loop=0.0, **kinds):
     """All predictions for one sequence ``(time, features)``: ``(time - 1, features)``."""
     z = np.zeros(w["context.bias"].shape)
     h_t, c_t = [np.zeros(hidden)] * layers, [np.zeros(hidden)] * layers
     outputs = []
     for t in range(len(x) - 1):
         shown = x[t] if not outputs else closed_loop * outputs[-1] + (1 - closed_loop) * x[t]
-        y, z, h_t, c_t = step(w, shown, p, z, h_t, c_t, predict, context_from)
+        y, z, h_t, c_t = step(w, shown, p, z, h_t, c_t, **kinds)
         outputs.append(y)
     return np.array(outputs)
 

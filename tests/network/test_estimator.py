@@ -95,6 +95,17 @@ def test_generated_series_move_at_their_class_s_pace_in_the_unit_of_the_data(fit
     assert fitted.generate(fitted.class_pb_[0], X[:5, 0], 6).shape == (5, 6, 3)
 
 
+def test_it_learns_by_adam_and_keeps_that_in_its_file(tmp_path):
+    X, y = onsets(n=8)
+    adam = LSTMPBEstimator(SMALL, QUICK, device="cpu")
+    adam.set_params(learning__optimiser="adam", learning__schedule="linear", learning__weight_rate=0.01).fit(X, y)
+    assert [row["weight_rate"] for row in adam.history_] == [0.01, 0.01]
+    adam.save(tmp_path)
+    assert LSTMPBEstimator.load(tmp_path).learning == adam.learning
+    with pytest.raises(FakeemoError, match=r"learning\.optimiser: 'lion' given, expected sgd or adam"):
+        adam.set_params(learning__optimiser="lion")
+
+
 def test_it_is_cloned_and_its_settings_are_reached_by_name():
     estimator = LSTMPBEstimator(SMALL, random_state=3)
     copied = clone(estimator)

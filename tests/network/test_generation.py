@@ -12,9 +12,19 @@ from fakeemo.face_animation import Expression, draw
 from fakeemo.lstm_pb import LSTMPB, NetworkSettings, save_network
 from fakeemo.sequences import FEATURES, RIGID_POINTS, Sequences, load_sequences
 from fakeemo.tables import read_table, write_table
-from fakeemo.training import LearningSettings, class_means, learn_batch
+from fakeemo.training import LearningSettings, train
 
 FPS, FRAMES, RISE = 10, 21, (0.91, 0.41)  # RISE: seconds from 10 to 90 % of the apex, genuine and fake
+NETWORK = NetworkSettings(pb=8, context=16, hidden=64, layers=2, context_from="hidden")
+LEARNING = LearningSettings(
+    epochs=200,
+    batch_size=24,
+    optimiser="adam",
+    weight_rate=0.01,
+    pb_rate=20.0,
+    schedule="linear",
+    closed_loop=0.5,
+)
 PATTERN = np.clip(2.5 * np.random.default_rng(7).normal(size=80) / 3, -1, 1)
 
 
@@ -57,15 +67,7 @@ def learned(request):
     """Learn with equations 1-2 and Adam: plain gradient descent takes many times as long to part the classes."""
     sequences, labels = clips(request.param)
     torch.set_num_threads(1)
-    torch.manual_seed(request.param)
-    model = LSTMPB(NetworkSettings(pb=8, context=16, hidden=64, layers=2, context_from="hidden"))
-    optimiser = torch.optim.Adam(model.parameters(), lr=0.01)
-    pb, learning, epochs = torch.zeros(2, 8), LearningSettings(closed_loop=0.5), 200
-    for epoch in range(epochs):
-        falling = min(1, 2 * (1 - epoch / epochs))
-        optimiser.param_groups[0]["lr"] = 0.01 * falling
-        learn_batch(model, optimiser, pb, 20 * falling, sequences, labels, learning)
-    model.class_pb.copy_(class_means(pb, labels, labels))
+    model, _ = train(sequences, labels, NETWORK, LEARNING, seed=request.param)
     return model, sequences, labels
 
 

@@ -1,5 +1,6 @@
 """The network against the float64 reference, its gradients against finite differences, and its file."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -41,10 +42,11 @@ def test_initial_values():
 
 @pytest.mark.parametrize("predict", ["position", "change"])
 @pytest.mark.parametrize("context_from", ["top", "hidden"])
+@pytest.mark.parametrize("pb_activation", ["relu", "linear"])
 @pytest.mark.parametrize("closed_loop", [0.0, 0.3, 1.0])
-def test_outputs_agree_with_the_equations(predict, context_from, closed_loop):
-    settings = replace(SMALL, predict=predict, context_from=context_from)
-    model, x = network(settings), series()
+def test_outputs_agree_with_the_equations(predict, context_from, pb_activation, closed_loop):
+    kinds = {"predict": predict, "context_from": context_from, "pb_activation": pb_activation}
+    model, x = network(replace(SMALL, **kinds)), series()
     p = torch.randn(3, 3)
     y = model(x, p, closed_loop).detach().numpy()
     for i in range(3):
@@ -55,8 +57,7 @@ def test_outputs_agree_with_the_equations(predict, context_from, closed_loop):
             3,
             8,
             closed_loop,
-            predict,
-            context_from,
+            **kinds,
         )
         np.testing.assert_allclose(y[i], expected, atol=1e-5)
 
@@ -69,9 +70,11 @@ def test_outputs_agree_with_the_equations_at_paper_size():
 
 
 @pytest.mark.parametrize("context_from", ["top", "hidden"])
+@pytest.mark.parametrize("pb_activation", ["relu", "linear"])
 @pytest.mark.parametrize("closed_loop", [0.0, 0.4, 1.0])
-def test_every_gradient_agrees_with_finite_differences_of_the_reference(context_from, closed_loop):
-    model = network(replace(SMALL, context_from=context_from)).double()
+def test_every_gradient_agrees_with_finite_differences_of_the_reference(context_from, pb_activation, closed_loop):
+    kinds = {"context_from": context_from, "pb_activation": pb_activation}
+    model = network(replace(SMALL, **kinds)).double()
     x, p = series(1).double(), torch.randn(1, 3, dtype=torch.float64, requires_grad=True)
     mask = torch.ones(1, 7, dtype=torch.bool)
     torch.autograd.backward(prediction_error(model(x, p, closed_loop), x, mask).sum())
@@ -87,7 +90,7 @@ def test_every_gradient_agrees_with_finite_differences_of_the_reference(context_
                     q[at[1]] += shift
                 else:
                     w[name][at] += shift
-                return reference.error(w, x[0].numpy(), q, 3, 8, closed_loop=closed_loop, context_from=context_from)
+                return reference.error(w, x[0].numpy(), q, 3, 8, closed_loop=closed_loop, **kinds)
 
             numeric = (error(1e-5) - error(-1e-5)) / 2e-5
             assert gradient[at].item() == pytest.approx(numeric, rel=1e-5, abs=1e-9), (name, at)
@@ -180,6 +183,40 @@ def test_generation_is_the_closed_loop_from_the_first_frame():
     np.testing.assert_allclose(made[1, 1:].numpy(), expected, atol=1e-5)
     with pytest.raises(FakeemoError, match="at least 2 frames"):
         model.generate(p, first, 1)
+
+
+def test_a_pb_vector_whose_units_are_all_off_gets_a_gradient_only_where_they_are_linear():
+    x, mask = series(1), torch.ones(1, 7, dtype=torch.bool)
+    for pb_activation in ("relu", "linear"):
+        model = network(replace(SMALL, pb_activation=pb_activation))
+        with torch.no_grad():
+            model.from_pb.bias.fill_(-10)
+        p = torch.zeros(1, 3, requires_grad=True)
+        torch.autograd.backward(prediction_error(model(x, p), x, mask).sum())
+        assert p.grad.any() == (pb_activation == "linear")
+
+
+def test_a_network_saved_before_pb_activation_was_a_setting_has_relu(tmp_path):
+    model, x, p = network(), series(), torch.randn(3, 3)
+    save_network(model, tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    del config["network"]["pb_activation"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    loaded, _ = load_network(tmp_path)
+    assert loaded.settings == SMALL
+    assert torch.equal(loaded(x, p), model(x, p))
+
+
+@pytest.mark.parametrize("word", ["predict", "context_from", "pb_activation"])
+def test_an_unknown_word_is_named_with_those_that_are_known(tmp_path, word):
+    with pytest.raises(FakeemoError, match=rf"network\.{word}: 'tpo' given, expected \w+ or \w+"):
+        NetworkSettings(**{word: "tpo"})
+    save_network(network(), tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["network"][word] = "tpo"
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(FakeemoError, match=rf"{tmp_path}: no LSTM-PB can be read there .*network\.{word}: 'tpo'"):
+        load_network(tmp_path)
 
 
 def test_a_saved_network_comes_back_the_same(tmp_path):

@@ -18,7 +18,16 @@ from fakeemo.errors import FakeemoError
 from fakeemo.lstm_pb import LSTMPB, NetworkSettings, load_network
 from fakeemo.sequences import FEATURES, Sequences
 from fakeemo.tables import write_table
-from fakeemo.training import LearningSettings, class_means, learn_batch, train, train_emotion, update_pb
+from fakeemo.training import (
+    LearningSettings,
+    begin,
+    class_means,
+    learn_batch,
+    optimiser_of,
+    train,
+    train_emotion,
+    update_pb,
+)
 
 NETWORK = NetworkSettings(pb=3, context=4, hidden=16, layers=2)
 QUICK = LearningSettings(epochs=5, batch_size=4, weight_rate=0.05)
@@ -125,6 +134,37 @@ def test_both_rates_fall_when_the_loss_no_longer_does():
     assert rates[-1] < 1e-12, "the case needs a stall"
 
 
+def test_the_first_step_of_adam_moves_each_weight_by_its_rate_and_the_pb_vectors_by_equations_1_and_2():
+    sequences, labels = two_classes(videos=2, variants=1)
+    learning = replace(QUICK, epochs=1, batch_size=2, optimiser="adam", weight_rate=1e-3)
+    adam = begin(replace(NETWORK, features=6), learning, 2, 0, "cpu")
+    sgd = begin(replace(NETWORK, features=6), replace(learning, optimiser="sgd"), 2, 0, "cpu")
+    before = [parameter.detach().clone() for parameter in adam.model.parameters()]
+    for learner in (adam, sgd):
+        learn_batch(learner.model, learner.optimiser, learner.pb, 0.9, sequences, labels, learning)
+    assert torch.equal(adam.pb, sgd.pb)
+    assert adam.pb.any()
+    for old, parameter in zip(before, adam.model.parameters(), strict=True):
+        clear = parameter.grad.abs() > 1e-5  # Adam's epsilon of 1e-8 does not count here
+        moved = (parameter.detach() - old)[clear]
+        torch.testing.assert_close(moved, -1e-3 * parameter.grad[clear].sign(), rtol=2e-3, atol=1e-7)
+
+
+def test_linear_rates_stay_for_half_of_the_epochs_and_then_fall_to_nothing():
+    sequences, labels = two_classes()
+    learning = replace(QUICK, epochs=8, schedule="linear", patience=1)
+    _, history = train(sequences, labels, NETWORK, learning, seed=0)
+    shares = [1, 1, 1, 1, 1, 0.75, 0.5, 0.25]
+    assert [row["weight_rate"] for row in history] == pytest.approx([0.05 * share for share in shares])
+    assert [row["pb_rate"] for row in history] == pytest.approx([0.9 * share for share in shares])
+
+
+@pytest.mark.parametrize("word", ["optimiser", "schedule", "pb"])
+def test_an_unknown_word_is_named_with_those_that_are_known(word):
+    with pytest.raises(FakeemoError, match=rf"learning\.{word}: 'adams' given, expected \w+ or \w+"):
+        LearningSettings(**{word: "adams"})
+
+
 def test_same_seed_same_network_and_another_seed_another():
     sequences, labels = two_classes()
     (one, history), (two, again), (three, _) = (
@@ -191,18 +231,15 @@ def test_the_job_writes_network_config_and_history(tmp_path):
     assert len(history) == 6
 
 
-SURVIVES = {
-    "network": NETWORK,
-    "learning": LearningSettings(
-        epochs=14, batch_size=2, weight_rate=0.5, pb_rate=2.0, patience=2, closed_loop=0.5, pb="sequence"
-    ),
-    "sequences": {"reference": "crop"},
-    **JOB,
-}
+SURVIVES = {"network": NETWORK, "sequences": {"reference": "crop"}, **JOB}
+SGD = LearningSettings(
+    epochs=14, batch_size=2, weight_rate=0.5, pb_rate=2.0, patience=2, closed_loop=0.5, pb="sequence"
+)
+ADAM = replace(SGD, optimiser="adam", weight_rate=0.01, schedule="linear")
 VIDEOS = {"a": "genuine", "b": "fake", "c": "genuine", "d": "fake", "e": "fake"}  # three batches an epoch
 
 
-def doomed_training(tables, folder, log, share, killed_by, place, count):
+def doomed_training(learning, tables, folder, log, share, killed_by, place, count):
     """Train as a job of its own; in the ``count``-th call of a function send the process a signal."""
     os.dup2(os.open(log, os.O_CREAT | os.O_WRONLY | os.O_TRUNC), 1)
     checkpoint.WRITING_SHARE = share
@@ -219,15 +256,17 @@ def doomed_training(tables, folder, log, share, killed_by, place, count):
         return result
 
     setattr(module, place, function)
-    train_emotion(tables, VIDEOS, folder / "model", resume=folder / "anger.safetensors", code="1", **SURVIVES)
+    resume = folder / "anger.safetensors"
+    train_emotion(tables, VIDEOS, folder / "model", learning=learning, resume=resume, code="1", **SURVIVES)
 
 
-def test_killed_again_and_again_it_ends_as_if_undisturbed(tmp_path):
+@pytest.mark.parametrize("learning", [SGD, ADAM], ids=["sgd", "adam"])
+def test_killed_again_and_again_it_ends_as_if_undisturbed(tmp_path, learning):
     tables = write_tables(tmp_path, {video: 6 + i for i, video in enumerate(VIDEOS)})
     folder, log = tmp_path / "killed", tmp_path / "log"
 
     def start(share, killed_by=signal.SIGKILL, place="learn_batch", count=0):
-        arguments = (tables, folder, str(log), share, killed_by, place, count)
+        arguments = (learning, tables, folder, str(log), share, killed_by, place, count)
         process = PROCESSES.Process(target=doomed_training, args=arguments)
         process.start()
         process.join()
@@ -256,7 +295,7 @@ def test_killed_again_and_again_it_ends_as_if_undisturbed(tmp_path):
     assert (code, f"goes on after epoch {done}," in said) == (0, True)
     assert os.listdir(folder) == ["model"]
 
-    train_emotion(tables, VIDEOS, tmp_path / "undisturbed", **SURVIVES)
+    train_emotion(tables, VIDEOS, tmp_path / "undisturbed", learning=learning, **SURVIVES)
     for name in ("lstm_pb.safetensors", "config.json"):
         assert (folder / "model" / name).read_bytes() == (tmp_path / "undisturbed" / name).read_bytes()
     ours, theirs = (
@@ -265,6 +304,16 @@ def test_killed_again_and_again_it_ends_as_if_undisturbed(tmp_path):
     )
     assert ours == theirs
     assert len({line.split(",")[2] for line in ours}) > 2, "the case needs rates that decay"
+
+
+def test_a_checkpoint_holds_all_that_the_optimiser_keeps(tmp_path):
+    sequences, labels = two_classes()
+    for learning, kept in ((SGD, {"momentum_buffer"}), (ADAM, {"exp_avg", "exp_avg_sq", "step"})):
+        path = tmp_path / f"{learning.optimiser}.safetensors"
+        model, _ = train(sequences, labels, NETWORK, replace(learning, epochs=3), seed=0, resume=path)
+        found = [name.split(".") for name in load_file(path) if name.startswith("optimiser.")]
+        assert {name for _, _, name in found} == kept
+        assert len(found) == len(kept) * len(list(model.parameters()))
 
 
 @pytest.mark.parametrize("difference", ["settings", "data", "code", "damage", "none"])
@@ -305,7 +354,7 @@ class Tight(LSTMPB):
 
 
 def one_step(kind, settings, **attributes):
-    """Take one step on six sequences; give weights, momentum and PB vectors after it, the loss, and the micro-batch."""
+    """Take one step on six sequences; give weights, optimiser's state, PB vectors and loss, and the micro-batch."""
     sequences, labels = two_classes(videos=6, variants=1)
     sequences.mask[1, 8:] = False
     sequences.x[1, 8:] = 0
@@ -313,14 +362,24 @@ def one_step(kind, settings, **attributes):
     model = kind(replace(NETWORK, features=6))
     for name, value in attributes.items():
         setattr(model, name, value)
-    optimiser = torch.optim.SGD(model.parameters(), lr=0.5, momentum=0.9)
+    optimiser = optimiser_of(model, settings)
     pb = torch.randn(2, 3)
     loss, room = learn_batch(model, optimiser, pb, 0.9, sequences, labels, settings)
-    state = [optimiser.state[parameter]["momentum_buffer"] for parameter in model.parameters()]
+    state = [tensor for parameter in model.parameters() for tensor in optimiser.state[parameter].values()]
     return [*model.parameters(), *state, pb, torch.tensor(loss)], room
 
 
-@pytest.mark.parametrize("settings", [QUICK, replace(QUICK, closed_loop=0.7, clip_norm=0.1)])
+STEP = replace(QUICK, weight_rate=0.5)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        STEP,
+        replace(STEP, closed_loop=0.7, clip_norm=0.1),
+        replace(STEP, optimiser="adam", weight_rate=0.01),
+    ],
+)
 @pytest.mark.parametrize(
     ("error", "room", "expected"),
     [
@@ -353,8 +412,8 @@ def test_what_a_failed_attempt_left_behind_does_not_count():
                 raise torch.OutOfMemoryError("CUDA out of memory")
             return super().forward(x, *arguments, **keywords)
 
-    whole, _ = one_step(LSTMPB, QUICK)
-    parts, micro_batch = one_step(Flaky, QUICK)
+    whole, _ = one_step(LSTMPB, STEP)
+    parts, micro_batch = one_step(Flaky, STEP)
     assert micro_batch == 2
     for a, b in zip(whole, parts, strict=True):
         torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5)
@@ -374,9 +433,9 @@ def test_the_size_that_fits_is_said_and_remembered(monkeypatch, capsys):
 
 def test_memory_for_not_even_one_sequence_ends_with_advice_and_other_errors_are_not_swallowed():
     with pytest.raises(FakeemoError, match=r"cpu: out of memory with one sequence of 12 frames; lower network\.hidden"):
-        one_step(Tight, QUICK, room=0)
+        one_step(Tight, STEP, room=0)
     with pytest.raises(RuntimeError, match="something else"):
-        one_step(Tight, QUICK, room=0, error=RuntimeError("something else"))
+        one_step(Tight, STEP, room=0, error=RuntimeError("something else"))
 
 
 def starving_step(log):

@@ -41,10 +41,12 @@ class Project:
         lines = ["\t".join(rows[0]), *("\t".join(row.values()) for row in rows)]
         (self.folder / "config" / "samples.tsv").write_text("\n".join(lines) + "\n")
 
+    def command(self, *arguments: str) -> list[str]:
+        snakemake = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")]
+        return [*snakemake, "--directory", str(self.folder), *arguments]
+
     def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")]
-        command += ["--directory", str(self.folder), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=900, cwd=REPOSITORY)
+        return subprocess.run(self.command(*arguments), capture_output=True, text=True, timeout=900, cwd=REPOSITORY)
 
     def run(self, *arguments: str) -> None:
         done = self.snakemake("--quiet", "rules", *arguments)

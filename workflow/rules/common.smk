@@ -26,6 +26,14 @@ for name, value in {
     os.environ.setdefault(name, value)
 
 
+# Of a run alone: neither of a dry run, nor of its jobs on a cluster.
+onstart:
+    try:
+        plan.hold_folder()
+    except FakeemoError as error:
+        raise WorkflowError(str(error)) from None
+
+
 wildcard_constraints:
     video="[A-Za-z0-9._-]+",
     emotion="[A-Za-z0-9-]+",

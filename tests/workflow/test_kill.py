@@ -1,0 +1,75 @@
+"""A run that is killed and started again by the same command, without hand work."""
+
+import fcntl
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+from conftest import Project
+
+from fakeemo.demo import demo_sheet
+from fakeemo.sequences import FEATURES
+from fakeemo.tables import write_table
+
+NETWORK = "results/models/happiness/lstm_pb.safetensors"
+EPOCHS = 80
+
+
+def training_alone(folder: Path) -> tuple[Project, list[str]]:
+    """Make a project whose variants are there already, of random landmarks, and the arguments that run its training."""
+    rows = demo_sheet(2, 1, 1, emotions=["happiness"])
+    project = Project(folder, rows, network={"hidden": 16}, learning={"epochs": EPOCHS, "batch_size": 2})
+    random = np.random.default_rng(0)
+    for row in rows:
+        columns = {"variant": np.repeat([0, 1], 12), "frame": np.tile(np.arange(12), 2)}
+        columns |= {name: random.uniform(-0.5, 0.5, 24) for name in FEATURES}
+        write_table(folder / "results" / "variants" / f"{row['video_id']}.parquet", columns, kind="variants")
+    return project, ["--cores", "1", "--allowed-rules", "train", "--", NETWORK]
+
+
+def test_two_runs_in_one_folder_are_kept_apart(tmp_path):
+    project, arguments = training_alone(tmp_path)
+    (tmp_path / ".snakemake").mkdir()
+    with open(tmp_path / ".snakemake" / "fakeemo.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = project.snakemake(*arguments)
+    assert done.returncode != 0
+    assert f"{tmp_path}: another run is at work there; wait for its end, or stop it" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "results" / "models").exists()
+
+
+def kill_in_training(project: Project, arguments: list[str]) -> None:
+    """Start a run, and kill all of its processes as soon as there is a checkpoint."""
+    run = subprocess.Popen(project.command(*arguments), start_new_session=True, stderr=subprocess.DEVNULL)
+    checkpoint = project.folder / "results" / "checkpoints" / "happiness.safetensors"
+    started = time.monotonic()
+    while not checkpoint.exists() and run.poll() is None and time.monotonic() < started + 300:
+        time.sleep(0.02)
+    os.killpg(run.pid, signal.SIGKILL)
+    assert run.wait() == -signal.SIGKILL
+    assert checkpoint.exists()
+    assert not (project.folder / NETWORK).exists(), "the case needs a training that is not yet done"
+
+
+def test_killed_and_started_again_training_goes_on_and_ends_in_the_same_bits(tmp_path):
+    killed, arguments = training_alone(tmp_path / "killed")
+    kill_in_training(killed, arguments)
+    killed.run(*arguments)
+    log = (killed.folder / "logs" / "train" / "happiness.log").read_text()
+    said = re.search(r"happiness: goes on after epoch (\d+), from results/checkpoints/happiness", log)
+    assert said, log
+    assert 1 <= int(said[1]) < EPOCHS
+
+    whole, _ = training_alone(tmp_path / "whole")
+    whole.run(*arguments)
+    for name in ("lstm_pb.safetensors", "config.json"):
+        assert killed.read(f"models/happiness/{name}") == whole.read(f"models/happiness/{name}")
+    histories = [project.read("models/happiness/history.csv").decode().splitlines() for project in (killed, whole)]
+    ours, theirs = ([line.rsplit(",", 1)[0] for line in lines] for lines in histories)  # without the seconds
+    assert ours == theirs
+    assert len(ours) == 1 + EPOCHS
