@@ -23,7 +23,7 @@ from fakeemo.devices import choose_device, name_of
 from fakeemo.lstm_pb import LSTMPB, NetworkSettings
 from fakeemo.recognition import RecognitionSettings, descend, predictor
 from fakeemo.sequences import Sequences
-from fakeemo.training import LearningSettings, learn_batch, train
+from fakeemo.training import LearningSettings, learn_batch, optimiser_of_pb, train
 
 REPEATS = 5
 THREADS = 2
@@ -58,7 +58,8 @@ def learner(
     optimiser = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     settings, data = LearningSettings(batch_size=batch, **learning), series(batch, length)  # type: ignore[arg-type]
     pb, owner = torch.zeros(2, 64, device=device), np.arange(batch) % 2
-    return lambda: learn_batch(model, optimiser, pb, 0.9, data, owner, settings)
+    pb_optimiser = optimiser_of_pb(pb, settings)
+    return lambda: learn_batch(model, optimiser, pb, pb_optimiser, data, owner, settings)
 
 
 def products(batch: int) -> tuple[Callable[[], None], float]:

@@ -28,6 +28,7 @@ from fakeemo.tables import replacing
 WRITING_SHARE = 0.05
 """Most of the time that goes into writing checkpoints: after a write that took 1 s, the next waits 20 s."""
 
+_OPTIMISERS = ("optimiser", "pb_optimiser")
 _FACTS = ("weight_rate", "pb_rate", "micro_batch", "untrained", "best_loss", "last_gain", "history")
 
 
@@ -39,7 +40,7 @@ class Learner:
         model: the network.
         optimiser: of its weights, with what it keeps of earlier steps.
         pb: PB vectors, ``(vectors, pb)``.
-        pb_rate: the present rate of equation 2.
+        pb_optimiser: of ``pb``, likewise.
         random: decides order and draw of variants.
         micro_batch: sequences that the device's memory has room for.
         untrained: loss of the first batch before its step.
@@ -52,7 +53,7 @@ class Learner:
     model: LSTMPB
     optimiser: torch.optim.Optimizer
     pb: Tensor
-    pb_rate: float
+    pb_optimiser: torch.optim.Optimizer
     random: np.random.Generator
     micro_batch: int
     untrained: float = math.nan
@@ -69,6 +70,16 @@ class Learner:
     @weight_rate.setter
     def weight_rate(self, rate: float) -> None:
         for group in self.optimiser.param_groups:
+            group["lr"] = rate
+
+    @property
+    def pb_rate(self) -> float:
+        """The present rate of equation 2."""
+        return float(self.pb_optimiser.param_groups[0]["lr"])
+
+    @pb_rate.setter
+    def pb_rate(self, rate: float) -> None:
+        for group in self.pb_optimiser.param_groups:
             group["lr"] = rate
 
 
@@ -94,8 +105,9 @@ def save(learner: Learner, path: Path, mark: str) -> float:
     tensors |= {f"model.{name}": tensor for name, tensor in learner.model.state_dict().items()}
     tensors |= {f"best.{name}": tensor for name, tensor in learner.best.items()}
     # What SGD (momentum) and Adam (two moments, count of steps) keep of a parameter, by its number among them.
-    for number, state in learner.optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser.{number}.{name}": tensor for name, tensor in state.items()}
+    for part in _OPTIMISERS:
+        for number, state in getattr(learner, part).state_dict()["state"].items():
+            tensors |= {f"{part}.{number}.{name}": torch.as_tensor(value) for name, value in state.items()}
     facts = {name: getattr(learner, name) for name in _FACTS}
     facts |= {"random": learner.random.bit_generator.state}
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -123,18 +135,20 @@ def restore(learner: Learner, path: Path, mark: str) -> None:
         print(f"{path} is of other settings, code or data: learning starts anew", flush=True)
         return
     facts = json.loads(header["facts"])
-    parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "optimiser": {}}
+    parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, **{part: {} for part in _OPTIMISERS}}
     for name, tensor in tensors.items():
         part, _, rest = name.partition(".")
         if rest:
             parts[part][rest] = tensor
     learner.model.load_state_dict(parts["model"])
     learner.best = {name: tensor.to(learner.pb.device) for name, tensor in parts["best"].items()}
-    kept = learner.optimiser.state_dict()
-    for name, tensor in parts["optimiser"].items():
-        number, _, entry = name.partition(".")
-        kept["state"].setdefault(int(number), {})[entry] = tensor
-    learner.optimiser.load_state_dict(kept)  # which knows what belongs on the device
+    for part in _OPTIMISERS:
+        kept = getattr(learner, part).state_dict()
+        for name, tensor in parts[part].items():
+            number, _, entry = name.partition(".")
+            whole = tensor.dtype == torch.int64 and tensor.ndim == 0  # SparseAdam counts its steps in a Python number
+            kept["state"].setdefault(int(number), {})[entry] = tensor.item() if whole else tensor
+        getattr(learner, part).load_state_dict(kept)  # which knows what belongs on the device
     learner.pb.copy_(tensors["pb"])
     torch.set_rng_state(tensors["generator"])
     learner.random.bit_generator.state = facts["random"]

@@ -2,6 +2,10 @@
 
 The network predicts the video's landmarks; the error goes back to the PB vector alone, step after step by equations
 1-2. As the error has more than one valley, the descent may begin at several points, and the best end is kept.
+
+The error is a thousand times steeper in some directions of the PB than in others, and plain gradient steps hardly move
+along the flat ones, where what is fine in an expression may lie. ``method: gauss-newton`` minimises the same error by
+damped Gauss-Newton steps (Levenberg 1944, Marquardt 1963), which see all directions alike; a handful is enough.
 """
 
 import copy
@@ -27,7 +31,13 @@ STARTS = {"zero": ("zero",), "classes": CLASSES, "best": ("zero", *CLASSES)}
 Predictor = Callable[[Tensor, Tensor], Tensor]
 """Predictions ``(rows, time - 1, features)`` of some rows of a batch ``(rows,)`` under PB vectors ``(rows, pb)``."""
 
+Advance = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
+"""From rows of a batch and their PB vectors: errors, by how much to change the vectors, how long a step was tried."""
+
 _SHOWN = 4
+_NUDGE = 0.01  # of each PB number, for the slope of the predictions; W_p p is of the order of 1 where p is
+_DAMPING = 0.01  # at first, as a share of the mean curvature
+_SURER, _WARIER = 0.2, 4.0  # factors on the damping after a step that lowered the error, and after one that did not
 
 
 @dataclass(frozen=True)
@@ -35,14 +45,16 @@ class RecognitionSettings:
     """How a PB vector is found.
 
     Attributes:
-        steps: most steps of equations 1-2; the authors' code takes one.
-        rate: how far a step goes (equation 2).
+        method: ``gradient`` for equations 1-2, ``gauss-newton`` for steps that take the curvature into account.
+        steps: most steps; the authors' code takes one.
+        rate: how far a step of ``gradient`` goes (equation 2).
         start: ``zero``, as in the authors' code; ``classes`` for both class PB vectors, ``best`` for zero and both. Of
             several descents the one that ends with the least error counts.
-        tolerance: a descent ends once a step moves the PB vector by no more than this length.
-        batch_size: sequences at a time.
+        tolerance: a descent ends once a step would move the PB vector by no more than this length.
+        batch_size: sequences that go through the network at a time; ``gauss-newton`` sends each one ``pb + 1`` times.
     """
 
+    method: str = "gradient"
     steps: int = 100
     rate: float = 0.9
     start: str = "zero"
@@ -50,7 +62,8 @@ class RecognitionSettings:
     batch_size: int = 256
 
     def __post_init__(self) -> None:
-        """Raise :class:`FakeemoError` where ``start`` is not one of those above."""
+        """Raise :class:`FakeemoError` where a word is not one of those above."""
+        check_word("recognition.method", self.method, ("gradient", "gauss-newton"))
         check_word("recognition.start", self.start, tuple(STARTS))
 
 
@@ -96,9 +109,11 @@ def recognise(
     found: list[Recognised] = []
     # Longest last and alike together, so that little of a batch is padding.
     order = np.argsort(sequences.mask.shape[1] - np.argmax(sequences.mask[:, ::-1], axis=1), kind="stable")
+    copies = 1 if settings.method == "gradient" else model.settings.pb + 1
+    at_once = max(1, settings.batch_size // copies)
     bar = tqdm(total=len(order), desc=description, unit="sequence")
-    for begin in range(0, len(order), settings.batch_size):
-        batch = sequences.select(order[begin : begin + settings.batch_size])
+    for begin in range(0, len(order), at_once):
+        batch = sequences.select(order[begin : begin + at_once])
         x, mask = torch.from_numpy(batch.x).to(device), torch.from_numpy(batch.mask).to(device)
         part = _recognise_batch(model, x, mask, settings, closed_loop)
         lost = np.flatnonzero(~np.isfinite(part.pb).all(axis=1) | ~np.isfinite(part.error))
@@ -155,12 +170,13 @@ def predictor(model: LSTMPB, x: Tensor, closed_loop: float) -> Predictor:
 def descend(
     predict: Predictor, x: Tensor, mask: Tensor, start: Tensor, settings: RecognitionSettings
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Follow equations 1-2 from ``start`` ``(pb,)`` for each of a batch's sequences.
+    """Lower the error of each of a batch's sequences, from the PB vector ``start`` ``(pb,)`` on.
 
     Returns:
         PB vectors ``(batch, pb)``, steps taken ``(batch,)``, and, before the first step and after each, the errors and
         the lengths of the steps, ``(batch, steps + 1)`` each, NaN after a sequence's last step.
     """
+    advance = (_gradient if settings.method == "gradient" else _gauss_newton)(predict, x, mask, settings)
     p = start.repeat(len(x), 1)
     steps = torch.zeros(len(x), dtype=torch.int64, device=x.device)
     errors = x.new_full((len(x), settings.steps + 1), torch.nan)
@@ -168,17 +184,12 @@ def descend(
     changes[:, 0] = 0
     moving = torch.arange(len(x), device=x.device)
     for step in range(settings.steps):
-        q = p[moving].requires_grad_()
-        error = prediction_error(predict(moving, q), x[moving], mask[moving])
-        # The sum keeps sequences apart: each row of the gradient is its own sequence's.
-        (gradient,) = torch.autograd.grad(error.sum(), q)
-        delta = -settings.rate * gradient
-        change = delta.norm(dim=1)
+        error, delta, tried = advance(moving, p[moving])
         p[moving] += delta
         steps[moving] += 1
-        errors[moving, step] = error.detach()
-        changes[moving, step + 1] = change
-        moving = moving[change > settings.tolerance]
+        errors[moving, step] = error
+        changes[moving, step + 1] = delta.norm(dim=1)
+        moving = moving[tried > settings.tolerance]
         if not len(moving):
             break
     with torch.no_grad():
@@ -187,8 +198,51 @@ def descend(
     return p, steps, errors, changes
 
 
+def _gradient(predict: Predictor, x: Tensor, mask: Tensor, settings: RecognitionSettings) -> Advance:
+    """Give the step of equations 1-2."""
+
+    def advance(rows: Tensor, p: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        p = p.requires_grad_()
+        error = prediction_error(predict(rows, p), x[rows], mask[rows])
+        # The sum keeps sequences apart: each row of the gradient is its own sequence's.
+        (gradient,) = torch.autograd.grad(error.sum(), p)
+        delta = -settings.rate * gradient
+        return error.detach(), delta, delta.norm(dim=1)
+
+    return advance
+
+
+def _gauss_newton(predict: Predictor, x: Tensor, mask: Tensor, settings: RecognitionSettings) -> Advance:
+    """Give the step that would end at the least error if predictions were linear in the PB vector, damped.
+
+    A step that does not lower a sequence's error is not taken, and its next one is damped more.
+    """
+    damping = x.new_full((len(x),), _DAMPING)
+
+    @torch.no_grad()
+    def advance(rows: Tensor, p: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        shown, seen, pb = x[rows], mask[rows], p.shape[1]
+        unit = torch.eye(pb, dtype=p.dtype, device=p.device)
+        nudged = torch.cat([p[None], p + _NUDGE * unit[:, None]])
+        y, *moved = predict(rows.repeat(pb + 1), nudged.flatten(0, 1)).chunk(pb + 1)
+        slope = (torch.stack(moved) - y) / _NUDGE
+        counted = seen[:, 1:].to(y.dtype)
+        share = counted / counted.sum(dim=1, keepdim=True).clamp(min=1) / y.shape[2]
+        weighted = slope * share[..., None]
+        curvature = torch.einsum("int,jnt->nij", weighted.flatten(2), slope.flatten(2))
+        descent = torch.einsum("int,nt->ni", weighted.flatten(2), (shown[:, 1:] - y).flatten(1))
+        steepness = curvature.diagonal(dim1=1, dim2=2).mean(dim=1).clamp(min=torch.finfo(y.dtype).tiny ** 0.5)
+        step = torch.linalg.solve(curvature + (damping[rows] * steepness)[:, None, None] * unit, descent)
+        error = prediction_error(y, shown, seen)
+        lower = prediction_error(predict(rows, p + step), shown, seen) < error
+        damping[rows] *= torch.where(lower, _SURER, _WARIER)
+        return error, step * lower[:, None], step.norm(dim=1)
+
+    return advance
+
+
 def _warn_of_rising(found: Recognised, settings: RecognitionSettings, description: str) -> None:
-    """Warn where equation 2 overshot."""
+    """Warn where equation 2 overshot; Gauss-Newton steps never raise the error."""
     which = np.array([STARTS[settings.start].index(name) for name in found.start])
     first = found.errors[np.arange(len(which)), which, 0]
     risen = int(((found.error > first) & ~np.isclose(found.error, first)).sum())
@@ -246,7 +300,7 @@ def recognise_emotion(
         out,
         columns,
         kind="pb",
-        units={"error": "mean square of the landmarks' unit", "steps": "steps of equations 1-2"},
+        units={"error": "mean square of the landmarks' unit", "steps": "steps of recognition.method"},
         parameters={**asdict(settings), "closed_loop": closed_loop, "sequences": facts["sequences"]},
         versions=software("torch", "numpy", "pyarrow"),
     )

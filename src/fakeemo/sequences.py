@@ -38,8 +38,8 @@ class Sequences:
     """``n`` time series, padded to one length.
 
     ``x`` is float32 ``(n, time, features)``, zero where padded; ``mask`` is bool ``(n, time)``, true where a face
-    was seen; ``video`` and ``variant`` are ``(n,)`` and say whose series it is. ``basis`` ``(features, components)`` spans
-    what the series were projected on, where they were.
+    was seen; ``video`` and ``variant`` are ``(n,)`` and say whose series it is. ``basis`` ``(features, components)``
+    spans what the series were projected on, where they were.
     """
 
     x: np.ndarray
@@ -167,7 +167,8 @@ def principal_directions(series: Sequence[np.ndarray], components: int) -> np.nd
     vectors = vectors[:, ::-1][:, :components]
     # The sign of a direction is arbitrary; it is chosen so that the file does not depend on the library's choice.
     signs = np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(vectors.shape[1])])
-    return (vectors * signs).astype(np.float32)
+    directions: np.ndarray = (vectors * signs).astype(np.float32)
+    return directions
 
 
 def around_onset(
@@ -176,7 +177,8 @@ def around_onset(
     """Cut a clip to a window around the onset of its expression, so that all clips begin alike.
 
     The onset is the moment at which the landmarks, low-pass filtered, are first half as far from neutral (root mean
-    square) as when the expression is fully shown. It lies between two frames; the new frames are read off straight lines.
+    square) as when the expression is fully shown. It lies between two frames, and new frames are read off straight
+    lines.
 
     Args:
         x: displacements from neutral without gaps, ``(time, features)``.
@@ -185,8 +187,8 @@ def around_onset(
         window_s: seconds to keep before and after the onset.
 
     Returns:
-        The window's frames ``(new time, features)`` and their mask. Where the window reaches beyond the clip, its first or
-        last frame stands still and counts as not seen.
+        The window's frames ``(new time, features)`` and their mask. Where the window reaches beyond the clip, its first
+        or last frame stands still and counts as not seen.
     """
     moved = np.sqrt((x.astype(np.float64) ** 2).mean(axis=1))
     if fps > 2 * _ONSET_HZ:
@@ -312,13 +314,13 @@ def relative_to_neutral(x: np.ndarray, neutral_frames: int, pose: str = "rigid")
     """Turn coordinates ``(time, 80)`` into displacements from the neutral start, free of head motion.
 
     Each frame is moved, turned and scaled by the similarity that best lays its ``pose`` points on those of the mean of
-    the first ``neutral_frames`` frames (least squares, Umeyama 1991); what then differs from the mean is the expression.
-    Its unit is a quarter of the inter-ocular distance (between the outer corners of the eyes), so that nearly all of it
-    lies within the [-1, 1] that the network can say.
+    the first ``neutral_frames`` frames (least squares, Umeyama 1991); what then differs from the mean is the
+    expression. Its unit is a quarter of the inter-ocular distance (between the outer corners of the eyes), so that
+    nearly all of it lies within the [-1, 1] that the network can say.
 
     ``rigid`` points (nose and corners of the eyes) keep what an expression moves apart from what the head does; but the
-    noise of six points then moves all forty. With ``all`` that noise is seven times smaller in variance, and the part of
-    an expression that looks like moving, turning or scaling the face is lost.
+    noise of six points then moves all forty. With ``all`` that noise is smaller, seven times in variance, and the part
+    of an expression that looks like moving, turning or scaling the face is lost.
     """
     # As complex numbers z = u + iv a similarity is z -> a z + b, and least squares has one line.
     z = (x[:, :N_POINTS] + 1j * x[:, N_POINTS:]).astype(np.complex128)

@@ -39,10 +39,13 @@ class LearningSettings:
         epochs: an epoch shows every training video once, in one of its variants drawn at random.
         batch_size: sequences to a step.
         optimiser: of the weights: ``sgd``, stochastic gradient descent with momentum, or ``adam`` (Kingma & Ba 2015);
-            PB vectors follow equations 1-2 under both.
+            PB vectors are not its business.
         weight_rate: learning rate of the weights. With ``sgd`` a step is the rate times the gradients gathered by
             ``momentum``; with ``adam`` the rate itself is about how far each weight moves in a step.
-        pb_rate: learning rate of the PB vectors (equation 2).
+        pb_optimiser: of the PB vectors: ``sgd`` is equation 2 as it stands. With ``adam`` the step is as long in
+            directions that hardly change the error as in those that change it most, so that a PB vector comes to carry
+            what is fine, too; vectors that are not in the batch stand still.
+        pb_rate: learning rate of the PB vectors (equation 2); with ``adam``, about how far each number moves in a step.
         momentum: share of the gradients gathered before that a step keeps; Adam's first decay rate.
         schedule: how both rates fall. ``plateau`` divides them by ``decay`` after ``patience`` epochs without a lower
             training loss; ``linear`` keeps them for half of the epochs and lets them fall to 0 over the second half.
@@ -60,6 +63,7 @@ class LearningSettings:
     batch_size: int = 1
     optimiser: str = "sgd"
     weight_rate: float = 0.01
+    pb_optimiser: str = "sgd"
     pb_rate: float = 0.9
     momentum: float = 0.9
     schedule: str = "plateau"
@@ -73,6 +77,7 @@ class LearningSettings:
     def __post_init__(self) -> None:
         """Raise :class:`FakeemoError` where a word is not one of those above."""
         check_word("learning.optimiser", self.optimiser, ("sgd", "adam"))
+        check_word("learning.pb_optimiser", self.pb_optimiser, ("sgd", "adam"))
         check_word("learning.schedule", self.schedule, ("plateau", "linear"))
         check_word("learning.pb", self.pb, ("class", "sequence"))
 
@@ -175,11 +180,12 @@ def begin(
     """Give a network with random weights, and so many PB vectors of zeros (section 2.3.6)."""
     torch.manual_seed(seed)
     model = LSTMPB(network).to(device)
+    pb = torch.zeros(vectors, network.pb, device=device)
     return Learner(
         model,
         optimiser_of(model, learning),
-        torch.zeros(vectors, network.pb, device=device),
-        learning.pb_rate,
+        pb,
+        optimiser_of_pb(pb, learning),
         np.random.default_rng(seed),
         learning.batch_size,
     )
@@ -191,6 +197,13 @@ def optimiser_of(model: LSTMPB, learning: LearningSettings) -> torch.optim.Optim
     if learning.optimiser == "adam":
         return torch.optim.Adam(model.parameters(), lr=rate, betas=(momentum, 0.999))
     return torch.optim.SGD(model.parameters(), lr=rate, momentum=momentum)
+
+
+def optimiser_of_pb(pb: Tensor, learning: LearningSettings) -> torch.optim.Optimizer:
+    """Give the optimiser of PB vectors ``(vectors, pb)``, before its first step. Both take sparse gradients."""
+    if learning.pb_optimiser == "adam":
+        return torch.optim.SparseAdam([pb], lr=learning.pb_rate)
+    return torch.optim.SGD([pb], lr=learning.pb_rate)
 
 
 def learn_epoch(
@@ -210,7 +223,7 @@ def learn_epoch(
             learner.model,
             learner.optimiser,
             learner.pb,
-            learner.pb_rate,
+            learner.pb_optimiser,
             batch,
             owner[index],
             learning,
@@ -266,7 +279,7 @@ def learn_batch(
     model: LSTMPB,
     optimiser: torch.optim.Optimizer,
     pb: Tensor,
-    pb_rate: float,
+    pb_optimiser: torch.optim.Optimizer,
     batch: Sequences,
     owner: np.ndarray,
     learning: LearningSettings,
@@ -278,7 +291,7 @@ def learn_batch(
         model: the network.
         optimiser: of its weights.
         pb: ``(vectors, pb)``, changed in place.
-        pb_rate: see :func:`update_pb`.
+        pb_optimiser: of ``pb``.
         batch: sequences.
         owner: ``(batch,)``, which row of ``pb`` a sequence has.
         learning: schedule.
@@ -313,7 +326,7 @@ def learn_batch(
     if learning.clip_norm:
         torch.nn.utils.clip_grad_norm_(model.parameters(), learning.clip_norm)
     optimiser.step()
-    update_pb(pb, rows, delta, pb_rate)
+    update_pb(pb, owner, delta, pb_optimiser)
     return loss, micro_batch
 
 
@@ -339,15 +352,18 @@ def gradients(
     return float(torch.cat(losses).sum()), torch.cat(deltas)  # the one time that a batch waits for a GPU
 
 
-def update_pb(pb: Tensor, rows: Tensor, delta: Tensor, rate: float) -> None:
-    """Apply equation 2, ``p <- p + rate * delta``, in place.
+def update_pb(pb: Tensor, owner: np.ndarray, delta: Tensor, optimiser: torch.optim.Optimizer) -> None:
+    """Apply equation 2, in place; with plain gradient descent it is ``p <- p + rate * delta``.
 
-    ``delta`` ``(batch, pb)`` holds each sequence's update after equation 1; where several sequences of the batch share
-    a PB vector (row of ``pb``), it takes their mean.
+    ``delta`` ``(batch, pb)`` holds each sequence's update after equation 1, and ``owner`` ``(batch,)`` its row of
+    ``pb``; where several sequences of the batch share a PB vector, it takes their mean.
     """
-    count = torch.zeros(len(pb), 1, device=pb.device).index_add_(0, rows, torch.ones(len(rows), 1, device=pb.device))
-    total = torch.zeros_like(pb).index_add_(0, rows, delta)
-    pb += rate * total / count.clamp(min=1)
+    found = np.unique(owner, return_inverse=True, return_counts=True)
+    vectors, index, counts = (torch.from_numpy(part).to(pb.device) for part in found)
+    mean = delta.new_zeros(len(vectors), pb.shape[1]).index_add_(0, index, delta) / counts[:, None]
+    pb.grad = torch.sparse_coo_tensor(vectors[None], -mean, pb.shape, check_invariants=False)
+    optimiser.step()
+    pb.grad = None
 
 
 def class_means(pb: Tensor, owner: np.ndarray, labels: np.ndarray) -> Tensor:
@@ -406,7 +422,7 @@ def train_emotion(
     )
     facts: dict[str, Any] = {
         "learning": asdict(learning),
-        "sequences": {**sequences, "basis": None if series.basis is None else series.basis.tolist()},
+        "sequences": {**sequences} if series.basis is None else {**sequences, "basis": series.basis.tolist()},
         "seed": seed,
         "device": name_of(device),
         "videos": sorted(set(series.video.tolist())),

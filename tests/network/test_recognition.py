@@ -121,6 +121,36 @@ def test_the_course_of_a_descent_is_that_of_shorter_descents(trained):
     assert not found.changes[:, 0, 0].any()
 
 
+def test_gauss_newton_ends_at_the_least_error_and_in_fewer_steps(trained):
+    sequences, _ = two_classes(videos=6, variants=1, seed=3)
+    sequences.mask[1, 8:] = False
+    settings = RecognitionSettings(method="gauss-newton", steps=12)
+    found = recognise(trained, sequences, settings, closed_loop=0.8)
+    assert (np.diff(found.errors[:, 0]) <= 1e-8).all(), "no step raises the error"
+    far = recognise(trained, sequences, RecognitionSettings(steps=12, rate=2.0), closed_loop=0.8)
+    assert (found.error <= far.error + 1e-7).all()
+    w = reference.weights(trained)
+    for i, length in enumerate(sequences.mask.sum(axis=1)):
+        x = sequences.x[i, :length].astype(float)
+
+        def error(p, x=x):
+            return reference.error(w, x, p, 2, 16, closed_loop=0.8)
+
+        p = found.pb[i].astype(float)
+        assert found.error[i] == pytest.approx(error(p), abs=1e-6)
+        assert error(p) <= min(error(p + e) for e in 0.05 * np.vstack([np.eye(3), -np.eye(3)])) + 1e-7
+
+
+def test_gauss_newton_finds_the_vector_that_made_a_sequence(trained):
+    sequences, _ = two_classes(videos=4, variants=1, seed=3)
+    made = torch.tensor([[0.3, -0.2, 0.1], [-0.1, 0.4, 0.2], [0.2, 0.2, -0.3], [0.1, 0.1, 0.1]])
+    x = trained.generate(made, torch.from_numpy(sequences.x[:, 0]), sequences.x.shape[1]).numpy()
+    sequences = replace(sequences, x=x, mask=np.ones_like(sequences.mask))
+    found = recognise(trained, sequences, RecognitionSettings(method="gauss-newton", steps=20), closed_loop=1.0)
+    before = recognise(trained, sequences, RecognitionSettings(steps=20), closed_loop=1.0)
+    assert (found.error < 1e-3 * before.error).all(), (found.error, before.error)
+
+
 def test_a_rate_that_overshoots_is_warned_of(trained):
     sequences, _ = two_classes(seed=3)
     with pytest.warns(UserWarning, match=r"anger: \d of 8 sequences end with a higher error .* lower recognition.rate"):

@@ -24,6 +24,7 @@ from fakeemo.training import (
     class_means,
     learn_batch,
     optimiser_of,
+    optimiser_of_pb,
     train,
     train_emotion,
     update_pb,
@@ -48,6 +49,10 @@ def two_classes(videos=4, variants=2, time=12, noise=0.01, seed=0):
     return Sequences(x, np.ones((n, time), bool), video, np.tile(np.arange(variants), videos)), labels
 
 
+def plain(pb):
+    return torch.optim.SGD([pb], lr=0.9)
+
+
 def test_one_pb_update_equals_equations_1_and_2_by_hand():
     """Sum the back-propagated error of each time step by finite differences, average, add: equations 1-2."""
     sequences, labels = two_classes(videos=2, variants=1)
@@ -56,7 +61,7 @@ def test_one_pb_update_equals_equations_1_and_2_by_hand():
     w, x = reference.weights(model), batch.x[0].astype(float)
     pb = torch.tensor([[0.1, -0.2, 0.3], [0.0, 0.0, 0.0]])
     before = pb[0].numpy().astype(float)
-    learn_batch(model, torch.optim.SGD(model.parameters(), lr=0.01), pb, 0.9, batch, np.array([0]), QUICK)
+    learn_batch(model, torch.optim.SGD(model.parameters(), lr=0.01), pb, plain(pb), batch, np.array([0]), QUICK)
 
     def errors(p):  # E(t), one a predicted frame
         return ((reference.rollout(w, x, p, 2, 16) - x[1:]) ** 2).mean(axis=1)
@@ -71,8 +76,19 @@ def test_one_pb_update_equals_equations_1_and_2_by_hand():
 def test_sequences_that_share_a_pb_vector_move_it_by_their_mean():
     pb = torch.zeros(3, 2)
     delta = torch.tensor([[1.0, 2.0], [3.0, 4.0], [10.0, 10.0]])
-    update_pb(pb, torch.tensor([0, 0, 2]), delta, rate=0.5)
+    update_pb(pb, np.array([0, 0, 2]), delta, torch.optim.SGD([pb], lr=0.5))
     assert pb.tolist() == [[1.0, 1.5], [0.0, 0.0], [5.0, 5.0]]
+
+
+def test_the_first_step_of_adam_moves_pb_vectors_by_their_rate_and_leaves_those_not_shown():
+    pb = torch.ones(3, 2)
+    optimiser = optimiser_of_pb(pb, replace(QUICK, pb_optimiser="adam", pb_rate=0.1))
+    delta = torch.tensor([[1e-4, 2.0], [3e-4, -4.0], [-5.0, 10.0]])
+    update_pb(pb, np.array([0, 0, 2]), delta, optimiser)
+    torch.testing.assert_close(pb, torch.tensor([[1.1, 0.9], [1.0, 1.0], [0.9, 1.1]]), rtol=1e-3, atol=0)
+    update_pb(pb, np.array([1]), torch.tensor([[1.0, 1.0]]), optimiser)
+    torch.testing.assert_close(pb[[0, 2]], torch.tensor([[1.1, 0.9], [0.9, 1.1]]), rtol=1e-3, atol=0)
+    assert (pb[1] > 1).all()
 
 
 def test_class_vectors_are_the_means_of_their_videos():
@@ -141,7 +157,7 @@ def test_the_first_step_of_adam_moves_each_weight_by_its_rate_and_the_pb_vectors
     sgd = begin(replace(NETWORK, features=6), replace(learning, optimiser="sgd"), 2, 0, "cpu")
     before = [parameter.detach().clone() for parameter in adam.model.parameters()]
     for learner in (adam, sgd):
-        learn_batch(learner.model, learner.optimiser, learner.pb, 0.9, sequences, labels, learning)
+        learn_batch(learner.model, learner.optimiser, learner.pb, learner.pb_optimiser, sequences, labels, learning)
     assert torch.equal(adam.pb, sgd.pb)
     assert adam.pb.any()
     for old, parameter in zip(before, adam.model.parameters(), strict=True):
@@ -235,7 +251,7 @@ SURVIVES = {"network": NETWORK, "sequences": {"reference": "crop"}, **JOB}
 SGD = LearningSettings(
     epochs=14, batch_size=2, weight_rate=0.5, pb_rate=2.0, patience=2, closed_loop=0.5, pb="sequence"
 )
-ADAM = replace(SGD, optimiser="adam", weight_rate=0.01, schedule="linear")
+ADAM = replace(SGD, optimiser="adam", weight_rate=0.01, pb_optimiser="adam", pb_rate=0.05, schedule="linear")
 VIDEOS = {"a": "genuine", "b": "fake", "c": "genuine", "d": "fake", "e": "fake"}  # three batches an epoch
 
 
@@ -364,7 +380,7 @@ def one_step(kind, settings, **attributes):
         setattr(model, name, value)
     optimiser = optimiser_of(model, settings)
     pb = torch.randn(2, 3)
-    loss, room = learn_batch(model, optimiser, pb, 0.9, sequences, labels, settings)
+    loss, room = learn_batch(model, optimiser, pb, plain(pb), sequences, labels, settings)
     state = [tensor for parameter in model.parameters() for tensor in optimiser.state[parameter].values()]
     return [*model.parameters(), *state, pb, torch.tensor(loss)], room
 
@@ -448,11 +464,12 @@ def starving_step(log):
     model = LSTMPB(replace(NETWORK, features=80, hidden=128, context_from="hidden"))
     optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
     owner = np.arange(64) % 2
-    learn_batch(model, optimiser, torch.zeros(2, 3), 0.9, batch.select(np.arange(2)), owner[:2], QUICK)
+    pb = torch.zeros(2, 3)
+    learn_batch(model, optimiser, pb, plain(pb), batch.select(np.arange(2)), owner[:2], QUICK)
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit = pages * os.sysconf("SC_PAGESIZE") + 40 * 2**20
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    print(learn_batch(model, optimiser, torch.zeros(2, 3), 0.9, batch, owner, QUICK)[1])
+    print(learn_batch(model, optimiser, pb, plain(pb), batch, owner, QUICK)[1])
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs Linux to limit a process's memory")
