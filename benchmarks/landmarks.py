@@ -7,29 +7,17 @@ Everything runs on one thread, the two engines in turn, so that a busy machine s
 
 import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
 
-import av
 import cv2
 import numpy as np
-import skimage.data
+from clips import BOX, SIZE, portrait
 
-from fakeemo import augment, landmarks, tables, tracking
+from fakeemo import augment, landmarks
 
 REPEATS = 7
-CLIP_REPEATS = 5
 ENGINES = ("batched", "dlib")
-SIZE = (1280, 960)
-N_FRAMES = 350
 JITTER_PX = (19, 9)
-BOX = np.array([437.0, 96.0, 237.0, 237.0])  # the Haar detector's on the portrait scaled to SIZE
-
-
-def portrait() -> np.ndarray:
-    """Give the grey portrait in the size of the frames."""
-    return cv2.resize(cv2.cvtColor(skimage.data.astronaut(), cv2.COLOR_RGB2GRAY), SIZE)
 
 
 def moving(n_frames: int, noise: float) -> np.ndarray:
@@ -97,89 +85,12 @@ def jitter() -> None:
         row(noise, *(f"{np.sqrt((np.diff(series, axis=0) ** 2).mean()):.3f}" for series in (points, whole)))
 
 
-def write_clip(path: Path) -> None:
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=100)
-        stream.width, stream.height = SIZE
-        stream.pix_fmt = "yuv420p"
-        rng, image = np.random.default_rng(0), cv2.resize(skimage.data.astronaut(), SIZE)
-        for i in range(N_FRAMES):
-            sway = (int(8 * np.sin(i / 30)), int(20 * np.sin(i / 50)))
-            noisy = np.roll(image, sway, (0, 1)) + rng.normal(0, 3, (*image.shape[:2], 1))
-            frame = av.VideoFrame.from_ndarray(np.clip(noisy, 0, 255).astype(np.uint8), format="rgb24")
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-
-
-def preprocess(clip: str, engine: str, out: str) -> tuple[float, float]:
-    """Decode, track, predict 11 variants of a clip, and write the tables, as the workflow does; give both times."""
-    start = time.perf_counter()
-    tracking.track_video(clip, f"{out}/rois.parquet", settings=tracking.TrackingSettings(), seed=0)
-    tracked = time.perf_counter()
-    tables_out = f"{out}/landmarks.parquet", f"{out}/variants.parquet"
-    augment.landmark_video(
-        clip,
-        f"{out}/rois.parquet",
-        *tables_out,
-        video_id="clip",
-        n_variants=10,
-        jitter_px=JITTER_PX,
-        seed=0,
-        engine=engine,
-    )
-    return tracked - start, time.perf_counter() - tracked
-
-
-def preprocessing(folder: str) -> None:
-    """Time the preprocessing of a clip with each engine, and of two clips side by side."""
-    clip = f"{folder}/clip.mp4"
-    write_clip(Path(clip))
-    seconds: dict[str, list[tuple[float, float]]] = {engine: [] for engine in ENGINES}
-    for _ in range(CLIP_REPEATS + 1):
-        for engine in ENGINES:
-            seconds[engine].append(preprocess(clip, engine, folder))
-    found = tables.read_table(f"{folder}/landmarks.parquet")[0]["success"].mean()
-    row(f"{N_FRAMES} frames {SIZE[0]}x{SIZE[1]}, 11 variants", "batched, s", "dlib, s", "ratio", "target")
-    row("---", "---", "---", "---", "---")
-    medians = {engine: np.median(seconds[engine][1:], axis=0) for engine in ENGINES}
-    for i, (part, target) in enumerate(
-        (("face boxes (decode, track)", ""), ("landmarks (decode, predict, write)", ""))
-    ):
-        batched, dlib = (medians[engine][i] for engine in ENGINES)
-        row(part, f"{batched:.2f}", f"{dlib:.2f}", f"{dlib / batched:.1f}", target)
-    batched, dlib = (np.median([sum(both) for both in seconds[engine][1:]]) for engine in ENGINES)
-    row("both", f"{batched:.2f}", f"{dlib:.2f}", f"{dlib / batched:.1f}", ">= 4")
-    print(f"\nA face in {found:.0%} of the frames.\n")
-
-    def side_by_side(n_jobs: int) -> float:
-        outs = [tempfile.mkdtemp(dir=folder) for _ in range(n_jobs)]
-        start = time.perf_counter()
-        jobs = [subprocess.Popen([sys.executable, __file__, clip, out], stderr=subprocess.DEVNULL) for out in outs]
-        assert all(job.wait() == 0 for job in jobs)
-        return time.perf_counter() - start
-
-    times = {n: [] for n in (1, 2)}
-    for _ in range(CLIP_REPEATS):
-        for n, measured in times.items():
-            measured.append(side_by_side(n))
-    one, two = (float(np.median(times[n])) for n in (1, 2))
-    row("jobs at once", "s", "jobs a second, against one", "target")
-    row("---", "---", "---", "---")
-    row(1, f"{one:.2f}", "1.0", "")
-    row(2, f"{two:.2f}", f"{2 * one / two:.2f}", ">= 1.8")
-
-
 def main() -> None:
-    if len(sys.argv) == 3:  # one job of side_by_side()
-        preprocess(sys.argv[1], "batched", sys.argv[2])
-        return
     landmarks.warm()
     cv2.setNumThreads(1)
     for part in (prediction, start_up, jitter):
         part()
         print()
-    with tempfile.TemporaryDirectory() as folder:
-        preprocessing(folder)
 
 
 if __name__ == "__main__":

@@ -5,9 +5,8 @@
 Everything is computed with fixed seeds, so two runs print the same.
 """
 
-import cv2
 import numpy as np
-import skimage.data
+from clips import BOX, portrait
 
 from fakeemo import augment, landmarks
 from fakeemo.sequences import low_pass, retime
@@ -15,8 +14,6 @@ from fakeemo.sequences import low_pass, retime
 CUT_OFFS = (3, 6, 12)
 RATES = (25, 100)
 N_STILL = 200
-SIZE = (1280, 960)
-BOX = np.array([437.0, 96.0, 237.0, 237.0])  # the Haar detector's on the portrait scaled to SIZE
 FACE = np.s_[60:480, 350:770]  # the part of the portrait that the predictor looks at, with a margin
 
 
@@ -114,7 +111,7 @@ def crossings(t: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 def jitter() -> None:
     """Let the landmark engine look at a still portrait with sensor noise, and smooth what it sees."""
-    portrait = cv2.resize(cv2.cvtColor(skimage.data.astronaut(), cv2.COLOR_RGB2GRAY), SIZE)[FACE].astype(float)
+    still = portrait()[FACE].astype(float)
     corner = [FACE[1].start, FACE[0].start, 0, 0]
     box, predictor, rng = (
         augment.predictor_boxes((BOX - corner)[None]),
@@ -124,7 +121,7 @@ def jitter() -> None:
     row("sensor noise, grey levels", "frames a second", "none", *(f"{cut_off} Hz" for cut_off in reversed(CUT_OFFS)))
     row(*["---"] * (3 + len(CUT_OFFS)))
     for noise in (1, 3, 6):
-        frames = [portrait + rng.normal(0, noise, portrait.shape) for _ in range(N_STILL)]
+        frames = [still + rng.normal(0, noise, still.shape) for _ in range(N_STILL)]
         frames = [np.clip(frame, 0, 255).astype(np.uint8) for frame in frames]
         points = np.concatenate([predictor.predict(frame, box) for frame in frames]).reshape(N_STILL, -1)
         for rate in RATES:

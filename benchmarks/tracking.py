@@ -1,6 +1,6 @@
 """Tracking against its floor: decoding the same video alone; and the peak memory of a long and a short clip.
 
-Prints two rows of a Markdown table. The clips show scikit-image's portrait moving over itself, with sensor noise.
+Prints two rows of a Markdown table.
 """
 
 import argparse
@@ -12,54 +12,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import av
+import clips
 import cv2
-import numpy as np
-import skimage.data
 
 from fakeemo.tracking import TrackingSettings, track
 from fakeemo.video import read_frames
-
-
-def make_clip(path: Path, width: int, height: int, n_frames: int, fps: int) -> None:
-    """Write an H.264 clip of a face that moves on a closed path, so that it can be repeated without a jump."""
-    rng = np.random.default_rng(0)
-    portrait = cv2.cvtColor(skimage.data.astronaut(), cv2.COLOR_RGB2GRAY)
-    zoom = 0.0026 * height  # the face's box is then a quarter of the frame's height
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=fps, options={"preset": "veryfast"})
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        for i in range(n_frames):
-            turn = 2 * np.pi * i / n_frames
-            x = width * (0.5 + 0.1 * np.sin(3 * turn)) - 224 * zoom
-            y = height * (0.5 + 0.06 * np.sin(5 * turn)) - 114 * zoom
-            grey = cv2.warpAffine(
-                portrait,
-                np.array([[zoom, 0, x], [0, zoom, y]]),
-                (width, height),
-                flags=cv2.INTER_CUBIC,
-                borderMode=cv2.BORDER_REFLECT,
-            )
-            noisy = np.clip(grey + rng.normal(0, 2, grey.shape), 0, 255).astype(np.uint8)
-            for packet in stream.encode(av.VideoFrame.from_ndarray(noisy, format="gray")):
-                container.mux(packet)
-        for packet in stream.encode():
-            container.mux(packet)
-
-
-def repeat(source: Path, target: Path, times: int) -> None:
-    """Write the packets of ``source`` to ``target`` several times over, without encoding anew."""
-    with av.open(str(target), "w") as out:
-        stream, offset = None, 0
-        for _ in range(times):
-            with av.open(str(source)) as container:
-                if stream is None:
-                    stream = out.add_stream_from_template(container.streams.video[0])
-                for packet in container.demux(video=0):
-                    if packet.size:
-                        packet.pts, packet.dts, packet.stream = packet.pts + offset, packet.dts + offset, stream
-                        out.mux(packet)
-                offset += container.streams.video[0].duration
 
 
 def decode(path: Path) -> None:
@@ -101,7 +58,7 @@ def main() -> None:
     cv2.setNumThreads(1)  # as in the workflow, where each job has one core
     with tempfile.TemporaryDirectory() as folder:
         clip, short, long = (Path(folder) / f"{name}.mp4" for name in ("clip", "short", "long"))
-        make_clip(clip, 1280, 960, 350, 100)
+        clips.encode(clip, clips.circling(), preset="veryfast")
         taken = medians(
             {
                 "decode": lambda: decode(clip),
@@ -110,8 +67,8 @@ def main() -> None:
             },
             arguments.runs,
         )
-        make_clip(short, 640, 480, 250, 25)
-        repeat(short, long, 60)
+        clips.encode(short, clips.circling(640, 480, 250), fps=25, preset="veryfast")
+        clips.repeat(short, long, 60)
         memory = peak_mib(short), peak_mib(long)
     floor = taken["decode"]
     print("| what | measured | floor | ratio | target |\n|---|---|---|---|---|")

@@ -19,7 +19,7 @@ from fakeemo.landmarks import N_POINTS, N_SELECTED
 from fakeemo.tables import read_table, software, write_table
 from fakeemo.video import Frame, read_frames
 
-BATCH = 128  # (frame, box) pairs that go to the predictor at once ...
+BATCH = 256  # (frame, box) pairs that go to the predictor at once ...
 BATCH_FRAMES = 16  # ... from so many frames at most: the pixels of more do not stay in the processor's cache
 
 

@@ -8,8 +8,9 @@ in the image in double, leaves in the order of the trees. ``fastmath`` would bre
 
 What keeps the kernels fast, and raises no error when lost: contiguous arrays; rows taken out of them once (and not
 element by element); inner loops that the compiler turns into vector instructions, so without branches, and without
-reading at looked-up places where they write; unsigned indices where it does not (Numba tests signed ones for being
-negative); leaves that begin at a multiple of 32 bytes (see :func:`fakeemo.shape_predictor.read`).
+reading at looked-up places where they write, on numbers as narrow as will do, and as many as fill whole vectors;
+unsigned indices where it does not (Numba tests signed ones for being negative); leaves that begin at a multiple of 32
+bytes (see :func:`fakeemo.shape_predictor.read`).
 """
 
 import math
@@ -20,7 +21,8 @@ from numpy.typing import NDArray
 
 from fakeemo.shape_predictor import ShapePredictor, compiled
 
-BATCH = 128  # boxes at once: their shapes and grey levels stay in the second-level cache
+BATCH = 256  # boxes at once: their shapes and grey levels stay in the second-level cache
+_VECTOR = 32  # boxes are looked at in such groups, the last one filled up: what is left over would go one by one
 
 Reals = NDArray[np.float32]
 Grey = NDArray[np.uint8]
@@ -92,11 +94,14 @@ def _similarity(reference: Reals, shape: Reals) -> tuple[np.float32, np.float32]
 def _grey_levels(
     frames: Grey, boxes: Whole, frame_of_box: Whole, shapes: Reals, reference: Reals, anchors: Whole, deltas: Reals
 ) -> Grey:
-    """Look up the grey levels (F, n) at a level's pixel positions, which move with the shapes (n, 2 P)."""
+    """Look up the grey levels (F, n) at a level's pixel positions, which move with the shapes (n, 2 P).
+
+    There are columns without a meaning behind those of the n boxes, up to whole vectors.
+    """
     n_positions = len(anchors)
-    grey = np.empty((n_positions, len(boxes)), np.uint8)
+    grey = np.empty((n_positions, (len(boxes) + _VECTOR - 1) // _VECTOR * _VECTOR), np.uint8)
     x, y = np.empty(n_positions, np.float32), np.empty(n_positions, np.float32)
-    place = np.empty(n_positions, np.int64)
+    place = np.empty(n_positions, np.int32)
     height, width = frames.shape[1:]
     for i in range(len(boxes)):
         frame, shape = frames[frame_of_box[i]].ravel(), shapes[i]
@@ -113,7 +118,7 @@ def _grey_levels(
             column = np.floor(float(x[j]) * scale_x + left + 0.5)
             line = np.floor(float(y[j]) * scale_y + top + 0.5)
             inside = (column >= 0) & (column < width) & (line >= 0) & (line < height)
-            place[j] = np.int64(line * width + column if inside else -1.0)
+            place[j] = np.int32(line * width + column if inside else -1.0)
         for j in range(n_positions):
             grey[j, i] = frame[np.uintp(place[j])] if place[j] >= 0 else 0
     return grey
@@ -125,7 +130,7 @@ def _reached(grey: Grey, splits: Whole, thresholds: Whole) -> NDArray[np.uint16]
 
     At a split, a box goes left if the first grey level exceeds the second by more than the threshold. All boxes try
     all splits, one split after the other, and those that stand there move on: more comparisons than walking down
-    takes, but dozens of boxes in one instruction.
+    takes, but dozens of boxes in one instruction. What fills up the last vector walks along.
     """
     n_trees, n_splits = thresholds.shape
     reached = np.zeros((n_trees, grey.shape[1]), np.uint16)
@@ -133,13 +138,13 @@ def _reached(grey: Grey, splits: Whole, thresholds: Whole) -> NDArray[np.uint16]
         node = reached[t]
         for split in range(n_splits):
             first, second = grey[splits[t, 2 * split]], grey[splits[t, 2 * split + 1]]
-            threshold = thresholds[t, split]
+            threshold, here, right = thresholds[t, split], np.uint16(split), np.uint16(2 * split + 2)
             for i in range(node.size):
                 left = np.int16(np.int16(first[i]) - np.int16(second[i])) > threshold
-                child = np.uint16(np.uint16(2 * split + 2) - np.uint16(left))
-                node[i] = child if node[i] == split else node[i]
+                child = np.uint16(right - np.uint16(left))
+                node[i] = child if node[i] == here else node[i]
         for i in range(node.size):
-            node[i] -= n_splits
+            node[i] -= np.uint16(n_splits)
     return reached
 
 
@@ -147,16 +152,18 @@ def _reached(grey: Grey, splits: Whole, thresholds: Whole) -> NDArray[np.uint16]
 def _add_leaves(shapes: Reals, reached: NDArray[np.uint16], leaves: Reals) -> None:
     """Add to each shape (n, 2 P) the leaves that it reached, in the order of the trees."""
     n_trees = len(leaves)
-    whole = n_trees - n_trees % 4
-    for t in range(0, whole, 4):  # four trees at once, since a shape is then read and written once for four
+    whole = n_trees - n_trees % 8
+    for t in range(0, whole, 8):  # eight trees at once, since a shape is then read and written once for eight
         reached_0, reached_1, reached_2, reached_3 = reached[t], reached[t + 1], reached[t + 2], reached[t + 3]
+        reached_4, reached_5, reached_6, reached_7 = reached[t + 4], reached[t + 5], reached[t + 6], reached[t + 7]
         leaves_0, leaves_1, leaves_2, leaves_3 = leaves[t], leaves[t + 1], leaves[t + 2], leaves[t + 3]
+        leaves_4, leaves_5, leaves_6, leaves_7 = leaves[t + 4], leaves[t + 5], leaves[t + 6], leaves[t + 7]
         for i in range(len(shapes)):
             shape = shapes[i]
-            leaf_0, leaf_1 = leaves_0[reached_0[i]], leaves_1[reached_1[i]]
-            leaf_2, leaf_3 = leaves_2[reached_2[i]], leaves_3[reached_3[i]]
+            a, b, c, d = leaves_0[reached_0[i]], leaves_1[reached_1[i]], leaves_2[reached_2[i]], leaves_3[reached_3[i]]
+            e, f, g, h = leaves_4[reached_4[i]], leaves_5[reached_5[i]], leaves_6[reached_6[i]], leaves_7[reached_7[i]]
             for k in range(shape.size):
-                shape[k] = (((shape[k] + leaf_0[k]) + leaf_1[k]) + leaf_2[k]) + leaf_3[k]
+                shape[k] = (((((((shape[k] + a[k]) + b[k]) + c[k]) + d[k]) + e[k]) + f[k]) + g[k]) + h[k]
     for t in range(whole, n_trees):
         for i in range(len(shapes)):
             shapes[i] += leaves[t, reached[t, i]]

@@ -1,5 +1,6 @@
 """Frames of a video file: upright, as grey levels or BGR, with true timestamps, one at a time."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -103,6 +104,9 @@ def probe(path: str | Path) -> VideoInfo:
 def _open(path: str | Path) -> Iterator[tuple[Any, Any]]:
     """Open the file and choose its first video stream that is not a cover picture."""
     try:
+        if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+            # To open it could take for ever.
+            raise VideoError("unreadable", f"{path}: is a pipe or a device, not a file")
         with open(path, "rb") as file:
             empty = not file.read(1)
     except FileNotFoundError:
@@ -124,6 +128,8 @@ def _open(path: str | Path) -> Iterator[tuple[Any, Any]]:
             "unreadable", f"{path}: not a video file, or one that was cut off before its index ({_cause(error)})"
         ) from None
     with container:
+        if not container.streams:
+            raise VideoError("unreadable", f"{path}: holds nothing, or was cut off before its index")
         for stream in container.streams.video:
             if not stream.disposition & av.stream.Disposition.attached_pic:
                 break

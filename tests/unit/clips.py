@@ -4,6 +4,7 @@ The faces are those that scikit-image carries: NASA's portrait of Eileen Collins
 """
 
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
@@ -16,6 +17,7 @@ import cv2
 import numpy as np
 import skimage.data
 
+DATA = Path(__file__).parent / "data"
 Person = tuple[np.ndarray, float, float, float]  # picture; x, y of the middle of its face; width of its Haar box
 
 
@@ -150,15 +152,20 @@ GOOD = [
     _good("H.264 4:4:4", "a.mp4", pix_fmt="yuv444p"),
     _good("H.264 10 bit", "a.mp4", pix_fmt="yuv420p10le"),
     _good("H.264 grey", "a.mp4", pix_fmt="gray"),
+    _good("H.264 10 bit grey", "a.mp4", pix_fmt="gray10le"),
     _good("H.264 fragmented mp4", "a.mp4", container={"movflags": "frag_keyframe+empty_moov"}),
     _good("H.264 mov with sound", "a.mov", audio=True),
     _good("H.264 transport stream", "a.ts"),
     _good("H.264 flv", "a.flv"),
     _good("HEVC mp4", "a.mp4", "libx265", options=_X265),
     _good("HEVC 10 bit mov", "a.mov", "libx265", "yuv420p10le", options=_X265),
+    _good("HEVC grey", "a.mp4", "libx265", "gray", options=_X265),
     _good("HEVC 12 bit 4:2:2", "a.mkv", "libx265", "yuv422p12le", options=_X265),
     _good("VP8 webm", "a.webm", "libvpx", options=_FAST_VP9 | {"crf": "10", "b": "2M"}),
     _good("VP9 webm", "a.webm", "libvpx-vp9", options=_FAST_VP9),
+    # PyAV's libvpx encodes 8 bits only. Made once from moving(): ffmpeg -i GREY -c:v libvpx-vp9 -profile:v 2
+    # -pix_fmt yuv420p10le -color_range tv -b:v 0 -crf 30.
+    Case("VP9 10 bit webm", lambda folder: Path(shutil.copy(DATA / "vp9_10bit.webm", folder))),
     _good("AV1 mp4", "a.mp4", "libsvtav1", options=_FAST_AV1),
     _good("AV1 10 bit webm", "a.webm", "libsvtav1", "yuv420p10le", options=_FAST_AV1),
     _good("MJPEG avi", "a.avi", "mjpeg", "yuvj420p", options={"b": "8M"}),
@@ -243,10 +250,40 @@ def _damaged(folder: Path) -> Path:
     return path
 
 
-def _only_sound(folder: Path) -> Path:
+def _empty_frames(folder: Path) -> Path:
+    """Overwrite all frames, and leave the index as it is."""
+    path = encode(folder / "a.mp4", moving(), container=_FAST_START)
+    content = path.read_bytes()
+    begin = content.index(b"mdat") + 4
+    path.write_bytes(content[:begin] + bytes(len(content) - begin))
+    return path
+
+
+def _only_sound(folder: Path, cover: bool = False) -> Path:
     with av.open(str(folder / "a.mp4"), "w") as out:
-        _encode_tone(out, out.add_stream("aac", rate=16000))
+        sound = out.add_stream("aac", rate=16000)
+        if cover:
+            picture = out.add_stream("png", rate=1)
+            picture.width, picture.height, picture.pix_fmt = 32, 32, "rgb24"
+            picture.disposition = av.stream.Disposition.attached_pic
+            out.mux(picture.encode(av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8))))
+        _encode_tone(out, sound)
     return folder / "a.mp4"
+
+
+def _pipe(folder: Path) -> Path:
+    os.mkfifo(folder / "a.mp4")
+    return folder / "a.mp4"
+
+
+def _dangling(folder: Path) -> Path:
+    (folder / "a.mp4").symlink_to(folder / "moved_away.mp4")
+    return folder / "a.mp4"
+
+
+def _picture(folder: Path) -> Path:
+    cv2.imwrite(str(folder / "a.png"), moving(1)[0])
+    return folder / "a.png"
 
 
 def _forbidden(folder: Path) -> Path:
@@ -274,12 +311,27 @@ BAD = [
     _bad("web page", "unreadable", "not a video", _written("a.avi", b"<!DOCTYPE html><html><body>404</body></html>")),
     _bad("zeros", "unreadable", "not a video", _written("a.mkv", bytes(50000))),
     _bad("noise", "unreadable", "", _written("a.mp4", np.random.default_rng(0).bytes(50000))),
+    _bad("one line feed", "unreadable", "not a video", _written("a.mov", b"\n")),
+    _bad("archive", "unreadable", "not a video", _written("a.mp4", b"PK\3\4" + bytes(range(256)) * 20)),
+    _bad("document", "unreadable", "not a video", _written("a.mp4", b"%PDF-1.7\n1 0 obj << /Type /Catalog >>\n" * 50)),
+    _bad("table", "unreadable", "not a video", _written("a.mp4", b"PAR1" + bytes(4000) + b"PAR1")),
+    _bad("list of addresses", "unreadable", "", _written("a.mp4", b"#EXTM3U\n#EXTINF:9,\nhttp://localhost:9/a.ts\n")),
+    _bad("list of files", "unreadable", "", _written("a.mp4", b"ffconcat version 1.0\nfile /etc/hostname\n")),
     _bad("sound only", "unreadable", "no video stream", _only_sound),
+    _bad("sound with a cover", "unreadable", "no video stream", lambda folder: _only_sound(folder, cover=True)),
+    _bad("pipe", "unreadable", "not a file", _pipe),
+    _bad("link to nothing", "missing", "no such file", _dangling),
     _bad("mp4 cut before its index", "unreadable", "cut off", _cut(0.6, "a.mp4")),
     _bad("mp4 cut behind its index", "truncated", "end_s", _cut(0.6, "a.mp4", container=_FAST_START), None),
     _bad("mkv cut", "truncated", "of 2.400 s", _cut(0.6, "a.mkv"), None),
     _bad("webm cut", "truncated", "of 2.400 s", _cut(0.6, "a.webm", "libvpx-vp9", options=_FAST_VP9), None),
     _bad("avi cut", "truncated", "breaks off", _cut(0.6, "a.avi", "mjpeg", "yuvj420p", options={"b": "8M"}), None),
+    _bad("hevc cut", "truncated", "end_s", _cut(0.8, "a.mp4", "libx265", options=_X265, container=_FAST_START), None),
+    _bad("av1 cut", "truncated", "of 2.400 s", _cut(0.6, "a.webm", "libsvtav1", options=_FAST_AV1), None),
+    _bad("flv cut", "truncated", "of 2.4", _cut(0.6, "a.flv"), None),
+    _bad("mov cut before its index", "unreadable", "cut off", _cut(0.9, "a.mov")),
+    _bad("mp4 cut in its head", "unreadable", "cut off", _cut(0.01, "a.mp4")),
+    _bad("all frames overwritten", "unreadable", "no frame of it decodes", _empty_frames),
     _bad("damaged in the middle", "damaged", "does not decode", _damaged, None),
     _bad("changes its size", "damaged", "frame size changes", _joined, 12),
 ]
@@ -296,3 +348,23 @@ def without_privileges() -> Iterator[None]:
         yield
     finally:
         os.seteuid(0)
+
+
+def _wall(n_frames: int, noise: bool = True) -> list[np.ndarray]:
+    return [scene((120, 160), noise=i + 1) if noise else np.zeros((120, 160), np.uint8) for i in range(n_frames)]
+
+
+def _film(images: Callable[[], list[np.ndarray]]) -> Callable[[Path], Path]:
+    return lambda folder: encode(folder / "a.mp4", images())
+
+
+# Whole videos, but not of a face that could be used.
+FACELESS = [
+    _bad("no face", "no_face", "no face in its 12 frames", _film(lambda: _wall(12))),
+    _bad("black", "no_face", "no face in its 12 frames", _film(lambda: _wall(12, noise=False))),
+    _bad("upside down", "no_face", "no face", _film(lambda: [image[::-1] for image in moving()])),
+    _bad("face in too few frames", "too_short", "a face in 5 of 25", _film(lambda: _wall(20) + moving(5))),
+    _bad("one frame only", "too_short", "a face in 1 of 1", _film(lambda: moving(1))),
+    _bad("picture", "too_short", "a face in 1 of 1", _picture),
+    _bad("smaller than a face can be", "no_face", "no face", _film(lambda: [image[::4, ::4] for image in moving()])),
+]

@@ -123,8 +123,8 @@ MUTANTS = {
         "_add_leaves",
         [
             (
-                "(((shape[k] + leaf_0[k]) + leaf_1[k]) + leaf_2[k]) + leaf_3[k]",
-                "shape[k] + (leaf_0[k] + leaf_1[k] + leaf_2[k] + leaf_3[k])",
+                "(((((((shape[k] + a[k]) + b[k]) + c[k]) + d[k]) + e[k]) + f[k]) + g[k]) + h[k]",
+                "shape[k] + (a[k] + b[k] + c[k] + d[k] + e[k] + f[k] + g[k] + h[k])",
             )
         ],
     ),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import BAD, GOOD, Case, astronaut, encode, moving, scene, stranger, without_privileges
+from clips import BAD, FACELESS, GOOD, Case, astronaut, encode, moving, scene, stranger, without_privileges
 
 from fakeemo.errors import FakeemoError, VideoError
 from fakeemo.faces import Box, centre, overlap
@@ -260,7 +260,7 @@ def test_stop_and_skip(tmp_path: Path):
     assert "nowhere.mp4: no such file" in header["reason"]
 
 
-@pytest.mark.parametrize("case", [*GOOD, *BAD], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [*GOOD, *BAD, *FACELESS], ids=lambda case: case.name)
 def test_every_kind_of_file(case: Case, tmp_path: Path):
     """A usable file gives a row with a box for every frame; any other gives no row, a status and one line."""
     for folder in (tmp_path.parent.parent, tmp_path.parent, tmp_path):
@@ -269,7 +269,7 @@ def test_every_kind_of_file(case: Case, tmp_path: Path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out").chmod(0o777)
     out = tmp_path / "out" / "rois.parquet"
-    settings = replace(DEFAULTS, min_frames=1)
+    settings = replace(DEFAULTS, min_frames=1) if case.status == "ok" else DEFAULTS
     with without_privileges():
         track_video(path, out, settings=settings, seed=1, on_bad_video="skip")
         if case.status != "ok":
@@ -287,6 +287,7 @@ def test_every_kind_of_file(case: Case, tmp_path: Path):
     else:
         assert len(columns["frame"]) == 0
         assert str(path) in header["reason"]
+        assert case.part in header["reason"]
         assert "\n" not in header["reason"]
 
 
