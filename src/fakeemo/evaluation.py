@@ -21,6 +21,7 @@ from fakeemo.tables import read_table, replacing, software
 
 METRICS_VERSION = 1
 _Z95 = 1.959963984540054  # 97.5 % point of the standard normal distribution
+_ALPHA = 0.05  # a difference is called shown where the p value is no higher
 
 
 class Prediction(NamedTuple):
@@ -36,6 +37,52 @@ class Prediction(NamedTuple):
     predicted_paired: str | None
     n_variants: int
     status: str
+
+
+class Comparison(NamedTuple):
+    """Hold what :func:`mcnemar` finds: ``n`` videos, of which one method alone is right, and the p value.
+
+    ``verdict`` is first or second (the better method), open (no difference shown), or undecidable (no outcome of so
+    few videos that the methods judge differently could have shown one); ``sentence`` says it in words.
+    """
+
+    n: int
+    only_first: int
+    only_second: int
+    p: float
+    verdict: str
+    sentence: str
+
+
+def mcnemar(correct_a: Sequence[bool] | np.ndarray, correct_b: Sequence[bool] | np.ndarray) -> Comparison:
+    """Compare two methods on the same videos by McNemar's (1947) test, exact and two-sided.
+
+    Only videos that one method judges rightly and the other wrongly tell the two apart; were the methods equally
+    good, each such video would be a toss of a coin.
+
+    Args:
+        correct_a: (videos,), whether the first method judged each rightly.
+        correct_b: (videos,), the same of the second, in the same order.
+
+    Raises:
+        ValueError: if the two are not of one length.
+    """
+    first, second = np.asarray(correct_a, bool), np.asarray(correct_b, bool)
+    if first.shape != second.shape or first.ndim != 1:
+        raise ValueError(f"correct_a {first.shape} and correct_b {second.shape} must be of the same videos")
+    only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
+    discordant = only_first + only_second
+    tail = sum(math.comb(discordant, k) for k in range(min(only_first, only_second) + 1))
+    p = min(1.0, 2 * tail / 2**discordant)
+    counts = f"of {len(first)} videos, {only_first} are judged rightly by the first alone, {only_second} by the second"
+    if 2 / 2**discordant > _ALPHA:
+        verdict, end = "undecidable", "so few cannot decide, however they fall"
+    elif p > _ALPHA:
+        verdict, end = "open", f"this does not decide which is better (p = {p:.2g})"
+    else:
+        verdict = "first" if only_first > only_second else "second"
+        end = f"the {verdict} is better (p = {p:.2g})"
+    return Comparison(len(first), only_first, only_second, p, verdict, f"{counts}: {end}")
 
 
 def wilson(correct: float, n: int) -> tuple[float, float]:

@@ -15,6 +15,7 @@ from fakeemo.evaluation import (
     Prediction,
     auc,
     evaluate,
+    mcnemar,
     metrics,
     predictions,
     read_predictions,
@@ -54,6 +55,34 @@ def test_auc_needs_both_classes():
     assert np.isnan(auc([True, True], [0.1, 0.2]))
     assert np.isnan(auc([], []))
     assert auc([True, False], [0.5, 0.5]) == 0.5
+
+
+@pytest.mark.parametrize(("only_first", "only_second"), [(0, 0), (3, 1), (5, 0), (0, 6), (6, 1), (9, 8), (2, 14)])
+def test_mcnemar_is_the_sign_test_of_the_videos_judged_differently(only_first, only_second):
+    both = np.repeat([[True, True], [False, False]], 20, axis=0)
+    differing = np.repeat([[True, False], [False, True]], [only_first, only_second], axis=0)
+    first, second = np.concatenate([both, differing]).T
+    found = mcnemar(first, second)
+    n = only_first + only_second
+    assert found[:3] == (40 + n, only_first, only_second)
+    assert found.p == pytest.approx(binomtest(only_first, n).pvalue if n else 1)
+    swapped = mcnemar(second, first)
+    assert (swapped.only_first, swapped.only_second, swapped.p) == (only_second, only_first, found.p)
+
+
+def test_mcnemar_says_when_the_videos_cannot_decide():
+    def compare(only_first, only_second):
+        return mcnemar([True] * only_first + [False] * only_second, [False] * only_first + [True] * only_second)
+
+    assert compare(5, 0).verdict == "undecidable"  # p = 0.0625 at best
+    assert "so few cannot decide" in compare(5, 0).sentence
+    assert (compare(6, 0).verdict, compare(0, 6).verdict) == ("first", "second")
+    assert "the second is better (p = 0.031)" in compare(0, 6).sentence
+    assert compare(6, 4).verdict == "open"
+    assert "does not decide" in compare(6, 4).sentence
+    assert mcnemar([], []).verdict == "undecidable"
+    with pytest.raises(ValueError, match="same videos"):
+        mcnemar([True], [True, False])
 
 
 def sheet(*rows):
