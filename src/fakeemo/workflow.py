@@ -143,7 +143,7 @@ def boosting_settings(config: Mapping[str, Any], emotion: str) -> dict[str, Any]
 
 
 def gpus(config: Mapping[str, Any]) -> int:
-    """Give the GPUs that a job of the network asks for: none where the config says cpu."""
+    """Give the GPUs that a job of a network or of boosting asks for: none where its part of the config says cpu."""
     return 0 if config["device"] == "cpu" else 1
 
 

@@ -12,6 +12,8 @@ rule boost:
     conda:
         "../envs/fakeemo.yaml"
     threads: config["boosting"]["threads"]
+    resources:
+        gpu=plan.gpus(config["boosting"]),
     params:
         code=plan.code("boost", "boosting"),
         labels=lambda w: SHEET.training_labels(w.emotion),
