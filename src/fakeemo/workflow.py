@@ -142,6 +142,11 @@ def boosting_settings(config: Mapping[str, Any], emotion: str) -> dict[str, Any]
     return settings
 
 
+def paired_by_faces(config: Mapping[str, Any], sheet: Sheet) -> list[str]:
+    """Give the videos whose faces the evaluation needs: none unless it pairs by them."""
+    return list(sheet.videos) if config["evaluation"]["pairing"] == "faces" else []
+
+
 def gpus(config: Mapping[str, Any]) -> int:
     """Give the GPUs that a job of a network or of boosting asks for: none where its part of the config says cpu."""
     return 0 if config["device"] == "cpu" else 1
