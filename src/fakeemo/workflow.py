@@ -16,7 +16,7 @@ import yaml
 from fakeemo.errors import FakeemoError
 from fakeemo.samples import LABELS, Sample, read_samples
 
-FIGURES = ("accuracy", "roc", "pb_space", "learning_curves", "boosting")
+FIGURES = ("accuracy", "roc", "reliability", "pb_space", "learning_curves", "boosting")
 """The report's figures, as in ``fakeemo.figures``, whose import of matplotlib the rules must not pay for."""
 
 _PACKAGE = Path(__file__).parent
