@@ -1,13 +1,13 @@
 """From scores to predictions, accuracies with intervals, and ROC curves (section 4).
 
-A score is the probability of fake; above 0.5 the video is called fake. ``results/predictions.csv`` has one row for
-each video of the sample sheet, used or not, and every figure of ``results/metrics.json`` is computed from it.
+A score is the calibrated probability of fake; above 0.5 the video is called fake. ``results/predictions.csv`` has one
+row for each video of the sample sheet, used or not, and every figure of ``results/metrics.json`` is computed from it.
 """
 
 import csv
 import json
 import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,11 +16,14 @@ import numpy as np
 
 from fakeemo.boosting import Score, predict_scores
 from fakeemo.errors import FakeemoError
+from fakeemo.evidence import N_DRAWS, auc_interval, permutation_test, reliability
+from fakeemo.pairing import PRESUMES, Pair, pairs_by_faces, pairs_by_subject
 from fakeemo.samples import LABELS, SPLITS
 from fakeemo.tables import read_table, replacing, software
 
-METRICS_VERSION = 1
+METRICS_VERSION = 2
 _Z95 = 1.959963984540054  # 97.5 % point of the standard normal distribution
+_ALPHA = 0.05  # a difference is called shown where the p value is no higher
 
 
 class Prediction(NamedTuple):
@@ -36,6 +39,53 @@ class Prediction(NamedTuple):
     predicted_paired: str | None
     n_variants: int
     status: str
+    paired_with: str | None = None  # the other video of its pair
+
+
+class Comparison(NamedTuple):
+    """Hold what :func:`mcnemar` finds: ``n`` videos, of which one method alone is right, and the p value.
+
+    ``verdict`` is first or second (the better method), open (no difference shown), or undecidable (no outcome of so
+    few videos that the methods judge differently could have shown one); ``sentence`` says it in words.
+    """
+
+    n: int
+    only_first: int
+    only_second: int
+    p: float
+    verdict: str
+    sentence: str
+
+
+def mcnemar(correct_a: Sequence[bool] | np.ndarray, correct_b: Sequence[bool] | np.ndarray) -> Comparison:
+    """Compare two methods on the same videos by McNemar's (1947) test, exact and two-sided.
+
+    Only videos that one method judges rightly and the other wrongly tell the two apart; were the methods equally
+    good, each such video would be a toss of a coin.
+
+    Args:
+        correct_a: (videos,), whether the first method judged each rightly.
+        correct_b: (videos,), the same of the second, in the same order.
+
+    Raises:
+        ValueError: if the two are not of one length.
+    """
+    first, second = np.asarray(correct_a, bool), np.asarray(correct_b, bool)
+    if first.shape != second.shape or first.ndim != 1:
+        raise ValueError(f"correct_a {first.shape} and correct_b {second.shape} must be of the same videos")
+    only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
+    discordant = only_first + only_second
+    tail = sum(math.comb(discordant, k) for k in range(min(only_first, only_second) + 1))
+    p = min(1.0, 2 * tail / 2**discordant)
+    counts = f"of {len(first)} videos, {only_first} are judged rightly by the first alone, {only_second} by the second"
+    if 2 / 2**discordant > _ALPHA:
+        verdict, end = "undecidable", "so few cannot decide, however they fall"
+    elif p > _ALPHA:
+        verdict, end = "open", f"this does not decide which is better (p = {p:.2g})"
+    else:
+        verdict = "first" if only_first > only_second else "second"
+        end = f"the {verdict} is better (p = {p:.2g})"
+    return Comparison(len(first), only_first, only_second, p, verdict, f"{counts}: {end}")
 
 
 def wilson(correct: float, n: int) -> tuple[float, float]:
@@ -83,27 +133,26 @@ def auc(is_fake: Sequence[bool] | np.ndarray, scores: Sequence[float] | np.ndarr
 
 
 def predictions(
-    samples: Sequence[Mapping[str, str]], scores: Mapping[str, Score], statuses: Mapping[str, str]
+    samples: Sequence[Mapping[str, str]],
+    scores: Mapping[str, Score],
+    statuses: Mapping[str, str],
+    pairs: Sequence[Pair] | None = None,
 ) -> list[Prediction]:
     """Give one row for each of ``samples`` (rows of the sample sheet), in their order.
 
     ``scores`` and ``statuses`` are by video id. A video whose status is "ok" but that has no score gets the status
-    ``not_scored``. ``predicted_paired`` presumes that a subject shows each emotion once genuinely and once acted: of
-    the two videos of one subject, emotion and split, the one with the higher score is called fake. It stays empty
-    unless exactly two of them have scores, and where the two scores are equal.
+    ``not_scored``. ``predicted_paired`` presumes that one of the two videos of a pair is fake, and calls the one with
+    the higher score so; it stays empty where the two scores are equal. ``pairs`` are by subject unless given.
 
     Raises :class:`FakeemoError` if a video has no status, or is excluded and yet has a score.
     """
-    group: dict[tuple[str, str, str], list[str]] = defaultdict(list)
-    for sample in samples:
-        if sample["video_id"] in scores:
-            group[sample["emotion"], sample["split"], sample["subject"]].append(sample["video_id"])
+    pairs = pairs_by_subject(samples, scores) if pairs is None else pairs
+    other = {a: b for pair in pairs for a, b in (pair, pair[::-1])}
     paired: dict[str, str] = {}
-    for video_ids in group.values():
-        if len(video_ids) == 2:
-            genuine, fake = sorted(video_ids, key=lambda name: _round(scores[name].score))
-            if _round(scores[genuine].score) < _round(scores[fake].score):
-                paired |= {genuine: "genuine", fake: "fake"}
+    for pair in pairs:
+        genuine, fake = sorted(pair, key=lambda name: _round(scores[name].score))
+        if _round(scores[genuine].score) < _round(scores[fake].score):
+            paired |= {genuine: "genuine", fake: "fake"}
 
     rows = []
     for sample in samples:
@@ -133,6 +182,7 @@ def predictions(
                 paired.get(video_id),
                 0 if found is None else found.n_variants,
                 status,
+                other.get(video_id),
             )
         )
     return rows
@@ -164,16 +214,17 @@ def read_predictions(path: str | Path) -> list[Prediction]:
                 row["predicted_paired"] or None,
                 int(row["n_variants"]),
                 row["status"],
+                row["paired_with"] or None,
             )
             for row in reader
         ]
 
 
-def metrics(rows: Sequence[Prediction]) -> dict[str, Any]:
+def metrics(rows: Sequence[Prediction], pairing: str = "subject") -> dict[str, Any]:
     """Sum ``rows`` up: for each split, overall and for each emotion, what :func:`_summary` gives.
 
-    The training split is marked ``"fitted_on": true``: its accuracy says how well the model fits, not how well it
-    recognises.
+    ``pairing`` says what the rows' pairs were found by, subject or faces. The training split is marked
+    ``"fitted_on": true``: its accuracy says how well the model fits, not how well it recognises.
     """
     emotions = list(dict.fromkeys(row.emotion for row in rows))
     splits = {}
@@ -189,9 +240,10 @@ def metrics(rows: Sequence[Prediction]) -> dict[str, Any]:
     return {
         "kind": "metrics",
         "schema_version": METRICS_VERSION,
+        "pairing": {"by": pairing, "presumes": PRESUMES[pairing]},
         "splits": splits,
         "excluded": dict(sorted(Counter(row.status for row in rows if row.status != "ok").items())),
-        "software": software("numpy", "xgboost"),
+        "software": software("numpy", "scipy", "xgboost", *(("pulp", "scikit-image") if pairing == "faces" else ())),
     }
 
 
@@ -202,11 +254,15 @@ def evaluate(
     qc_table: str | Path,
     predictions_out: str | Path,
     metrics_out: str | Path,
+    *,
+    pairing: str = "subject",
+    faces: Mapping[str, str | Path] | None = None,
 ) -> None:
     """Score all videos and write ``predictions.csv`` and ``metrics.json``.
 
     ``pb_tables`` and ``boosting_models`` are of one emotion each, in the same order; ``samples`` are the rows of the
-    sample sheet, with at least ``video_id``, ``subject``, ``emotion``, ``label`` and ``split``. Raises
+    sample sheet, with at least ``video_id``, ``subject``, ``emotion``, ``label`` and ``split``. With
+    ``pairing`` faces, ``faces`` are the pictures of the videos outside training, by id. Raises
     :class:`FakeemoError` if a table holds a video that the sample sheet or the quality table does not.
     """
     known = {sample["video_id"] for sample in samples}
@@ -220,17 +276,20 @@ def evaluate(
         scores |= found
     quality, _ = read_table(qc_table, ["video_id", "status"])
     statuses = dict(zip(quality["video_id"], quality["status"], strict=True))
-    rows = predictions(samples, scores, statuses)
+    pairs = pairs_by_faces(samples, scores, faces or {}) if pairing == "faces" else None
+    rows = predictions(samples, scores, statuses, pairs)
     write_predictions(predictions_out, rows)
     with replacing(metrics_out) as temporary:
-        temporary.write_text(json.dumps(metrics(rows), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(metrics(rows, pairing), indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def _summary(rows: Sequence[Prediction]) -> dict[str, Any]:
     """Count ``rows``, and measure those that have both a label and a score; what cannot be measured is None.
 
-    ``confusion[label][predicted]`` are counts. ``paired`` counts pairs, since the two calls of a pair are one
-    decision; a pair of equal scores or of equal labels counts as half right.
+    ``confusion[label][predicted]`` are counts. ``auc_interval`` comes from ``n_draws`` draws of the ``n_subjects``
+    subjects (:func:`fakeemo.evidence.auc_interval`), ``permutation`` tests against chance, ``calibration`` says how far
+    scores can be believed. ``paired`` counts pairs, since the two calls of a pair are one decision; a pair of equal
+    scores or of equal labels counts as half right.
     """
     measured = [row for row in rows if row.label and row.score is not None]
     confusion = {label: {called: 0 for called in LABELS} for label in LABELS}
@@ -250,23 +309,37 @@ def _summary(rows: Sequence[Prediction]) -> dict[str, Any]:
         "accuracy": correct / n if n else None,
         "interval": list(wilson(correct, n)) if n else None,
         "balanced_accuracy": sum(recalls) / 2 if len(recalls) == 2 else None,
-        "auc": _auc_or_none(measured),
         "confusion": confusion,
+        **_evidence(measured),
         "paired": _paired_summary([row for row in rows if row.score is not None]),
     }
 
 
-def _auc_or_none(rows: Sequence[Prediction]) -> float | None:
-    value = auc([row.label == "fake" for row in rows], [float(row.score or 0) for row in rows])
-    return None if math.isnan(value) else value
+def _evidence(rows: Sequence[Prediction]) -> dict[str, Any]:
+    if not rows:
+        return dict.fromkeys(("auc", "auc_interval", "n_subjects", "n_draws", "permutation", "calibration"))
+    is_fake = np.array([row.label == "fake" for row in rows])
+    scores = np.array([float(row.score or 0) for row in rows])
+    # Of an unknown subject nothing else is known either: each such video is one of its own.
+    subjects = [row.subject or f"\t{row.video_id}" for row in rows]
+    called_fake = np.array([row.predicted == "fake" for row in rows])
+    area = auc(is_fake, scores)
+    return {
+        "auc": None if math.isnan(area) else area,
+        "auc_interval": auc_interval(is_fake, scores, subjects),
+        "n_subjects": len(set(subjects)),
+        "n_draws": N_DRAWS,
+        "permutation": permutation_test(is_fake, called_fake, subjects, [row.emotion for row in rows])._asdict(),
+        "calibration": reliability(is_fake, scores),
+    }
 
 
 def _paired_summary(rows: Sequence[Prediction]) -> dict[str, Any]:
-    pairs: dict[tuple[str, str], list[Prediction]] = defaultdict(list)
-    for row in rows:
-        pairs[row.emotion, row.subject].append(row)
-    found = [pair for pair in pairs.values() if len(pair) == 2 and pair[0].label and pair[1].label]
-    n_tied = sum(pair[0].predicted_paired is None for pair in found)
+    by_id = {row.video_id: row for row in rows}
+    pairs = [(row, by_id[row.paired_with]) for row in rows if row.paired_with in by_id]
+    # Each pair stands there twice, once from either side.
+    found = [(a, b) for a, b in pairs if a.video_id < b.video_id and a.label and b.label]
+    n_tied = sum(a.predicted_paired is None for a, _ in found)
     right = sum(
         1.0 if a.predicted_paired is None else (a.predicted_paired == a.label) + (b.predicted_paired == b.label)
         for a, b in found

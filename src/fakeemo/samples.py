@@ -2,7 +2,8 @@
 
 The sheet is tab-separated text with a header line. Columns: ``video_id``, ``path``, ``subject``, ``emotion``,
 ``label`` (genuine, fake, or empty where unknown), ``split`` (train, valid, test), and if wanted ``roi``
-(``x,y,w,h`` in pixels of frame ``roi_frame``), ``start_s``, ``end_s``.
+(``x,y,w,h`` in pixels of frame ``roi_frame``), ``start_s``, ``end_s``. Outside training, ``subject`` may be empty where
+it is not known.
 """
 
 import csv
@@ -24,7 +25,10 @@ _ID = re.compile(r"[A-Za-z0-9._-]+")
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One video of the sheet. Times are in seconds, ``roi`` in pixels of the upright frame ``roi_frame``."""
+    """One video of the sheet. Times are in seconds, ``roi`` in pixels of the upright frame ``roi_frame``.
+
+    An empty ``label`` or ``subject`` is one that is not known.
+    """
 
     video_id: str
     path: str
@@ -84,7 +88,7 @@ def check_splits(path: str | Path, samples: Iterable[Sample]) -> None:
     """Raise :class:`FakeemoError` if a subject stands in two splits, or an emotion cannot be learned."""
     samples = list(samples)
     seen: dict[str, Sample] = {}
-    for sample in samples:
+    for sample in filter(lambda s: s.subject, samples):
         first = seen.setdefault(sample.subject, sample)
         if first.split != sample.split:
             raise FakeemoError(
@@ -125,9 +129,11 @@ def _parse_row(where: str, cells: dict[str, str], emotions: Mapping[str, str]) -
         raise FakeemoError(
             f"{where}, column 'video_id': '{video_id}' must consist of letters, digits, '.', '_' and '-'"
         )
-    for column in ("path", "subject"):
-        if not cells[column]:
-            raise FakeemoError(f"{where}, column '{column}': empty")
+    split = _one_of(where, "split", cells["split"], SPLITS)
+    if not cells["path"]:
+        raise FakeemoError(f"{where}, column 'path': empty")
+    if not cells["subject"] and split == "train":
+        raise FakeemoError(f"{where}, column 'subject': empty; training needs to know who is seen")
     emotion = emotions.get(cells["emotion"].lower())
     if emotion is None:
         raise FakeemoError(
@@ -140,7 +146,7 @@ def _parse_row(where: str, cells: dict[str, str], emotions: Mapping[str, str]) -
         subject=cells["subject"],
         emotion=emotion,
         label=_one_of(where, "label", cells["label"], (*LABELS, "")),
-        split=_one_of(where, "split", cells["split"], SPLITS),
+        split=split,
         roi=_parse_roi(where, cells.get("roi", "")),
         roi_frame=int(_parse_number(where, "roi_frame", cells.get("roi_frame", "")) or 0),
         start_s=_parse_number(where, "start_s", cells.get("start_s", "")),

@@ -17,7 +17,7 @@ import yaml
 from fakeemo.errors import FakeemoError
 from fakeemo.samples import LABELS, Sample, read_samples
 
-FIGURES = ("accuracy", "roc", "pb_space", "learning_curves", "boosting")
+FIGURES = ("accuracy", "roc", "reliability", "pb_space", "learning_curves", "boosting")
 """The report's figures, as in ``fakeemo.figures``, whose import of matplotlib the rules must not pay for."""
 
 _PACKAGE = Path(__file__).parent
@@ -148,8 +148,13 @@ def boosting_settings(config: Mapping[str, Any], emotion: str) -> dict[str, Any]
     return settings
 
 
+def paired_by_faces(config: Mapping[str, Any], sheet: Sheet) -> list[str]:
+    """Give the videos whose faces the evaluation needs: none unless it pairs by them."""
+    return list(sheet.videos) if config["evaluation"]["pairing"] == "faces" else []
+
+
 def gpus(config: Mapping[str, Any]) -> int:
-    """Give the GPUs that a job of the network asks for: none where the config says cpu."""
+    """Give the GPUs that a job of a network or of boosting asks for: none where its part of the config says cpu."""
     return 0 if config["device"] == "cpu" else 1
 
 

@@ -12,6 +12,8 @@ rule boost:
     conda:
         "../envs/fakeemo.yaml"
     threads: config["boosting"]["threads"]
+    resources:
+        gpu=plan.gpus(config["boosting"]),
     params:
         code=plan.code("boost", "boosting"),
         labels=lambda w: SHEET.training_labels(w.emotion),
@@ -25,7 +27,11 @@ rule evaluate:
     input:
         pb=expand(rules.recognise.output.pb, emotion=SHEET.emotions),
         models=expand(rules.boost.output.model, emotion=SHEET.emotions),
+        infos=expand(rules.boost.output.info, emotion=SHEET.emotions),
         quality=rules.quality.output.table,
+        faces=expand(
+            rules.landmarks.output.face, video=plan.paired_by_faces(config, SHEET)
+        ),
     output:
         predictions=report(
             "results/predictions.csv",
@@ -42,6 +48,7 @@ rule evaluate:
     params:
         code=plan.code("evaluate", "evaluation"),
         samples=SHEET.rows(),
+        pairing=config["evaluation"]["pairing"],
     script:
         "../scripts/evaluate.py"
 
