@@ -8,7 +8,7 @@ import csv
 import json
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,10 +16,11 @@ import numpy as np
 
 from fakeemo.boosting import Score, predict_scores
 from fakeemo.errors import FakeemoError
-from fakeemo.samples import LABELS, SPLITS
+from fakeemo.samples import CROSS_VALIDATED, LABELS, SPLITS
 from fakeemo.tables import read_table, replacing, software
 
 METRICS_VERSION = 1
+_CHALLENGE = "split of the sample sheet"  # the protocol, unless another is named
 _Z95 = 1.959963984540054  # 97.5 % point of the standard normal distribution
 _ALPHA = 0.05  # a difference is called shown where the p value is no higher
 
@@ -216,15 +217,17 @@ def read_predictions(path: str | Path) -> list[Prediction]:
         ]
 
 
-def metrics(rows: Sequence[Prediction]) -> dict[str, Any]:
+def metrics(rows: Sequence[Prediction], protocol: str = _CHALLENGE) -> dict[str, Any]:
     """Sum ``rows`` up: for each split, overall and for each emotion, what :func:`_summary` gives.
+
+    ``protocol`` says in words how training and judged videos were kept apart.
 
     The training split is marked ``"fitted_on": true``: its accuracy says how well the model fits, not how well it
     recognises.
     """
     emotions = list(dict.fromkeys(row.emotion for row in rows))
     splits = {}
-    for split in SPLITS:
+    for split in (*SPLITS, CROSS_VALIDATED):
         here = [row for row in rows if row.split == split]
         if here:
             by_emotion = {name: [row for row in here if row.emotion == name] for name in emotions}
@@ -236,6 +239,7 @@ def metrics(rows: Sequence[Prediction]) -> dict[str, Any]:
     return {
         "kind": "metrics",
         "schema_version": METRICS_VERSION,
+        "protocol": protocol,
         "splits": splits,
         "excluded": dict(sorted(Counter(row.status for row in rows if row.status != "ok").items())),
         "software": software("numpy", "xgboost"),
@@ -249,28 +253,35 @@ def evaluate(
     qc_table: str | Path,
     predictions_out: str | Path,
     metrics_out: str | Path,
+    *,
+    judged: Sequence[Collection[str]] | None = None,
+    protocol: str = _CHALLENGE,
 ) -> None:
     """Score all videos and write ``predictions.csv`` and ``metrics.json``.
 
-    ``pb_tables`` and ``boosting_models`` are of one emotion each, in the same order; ``samples`` are the rows of the
-    sample sheet, with at least ``video_id``, ``subject``, ``emotion``, ``label`` and ``split``. Raises
-    :class:`FakeemoError` if a table holds a video that the sample sheet or the quality table does not.
+    ``pb_tables`` and ``boosting_models`` are of one emotion each, in the same order, and so are ``judged``, the ids of
+    the videos that a model may judge (all of its table where not given): in cross-validation each of several models
+    of one emotion judges the subjects that it has not seen. ``samples`` are the rows of the sample sheet, with at
+    least ``video_id``, ``subject``, ``emotion``, ``label`` and ``split``; ``protocol`` see :func:`metrics`. Raises
+    :class:`FakeemoError` if a table holds a video that the sample sheet or the quality table does not, or two models
+    judge the same video.
     """
     known = {sample["video_id"] for sample in samples}
     scores: dict[str, Score] = {}
-    for pb_table, model in zip(pb_tables, boosting_models, strict=True):
+    for k, (pb_table, model) in enumerate(zip(pb_tables, boosting_models, strict=True)):
         found = predict_scores(pb_table, model)
+        mine = {name: score for name, score in found.items() if judged is None or name in judged[k]}
         for video_id in found:
-            if video_id not in known or video_id in scores:
+            if video_id not in known or (video_id in mine and video_id in scores):
                 problem = "is not in the sample sheet" if video_id not in known else "is in two PB tables"
                 raise FakeemoError(f"{pb_table}: video '{video_id}' {problem}; delete the table and run again")
-        scores |= found
+        scores |= mine
     quality, _ = read_table(qc_table, ["video_id", "status"])
     statuses = dict(zip(quality["video_id"], quality["status"], strict=True))
     rows = predictions(samples, scores, statuses)
     write_predictions(predictions_out, rows)
     with replacing(metrics_out) as temporary:
-        temporary.write_text(json.dumps(metrics(rows), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(metrics(rows, protocol), indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def _summary(rows: Sequence[Prediction]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from fakeemo.evaluation import Prediction, auc, roc_curve
+from fakeemo.samples import JUDGED
 from fakeemo.tables import read_table, replacing
 
 FIGURES = ("accuracy", "roc", "pb_space", "learning_curves", "boosting")  # each .svg, .png and .csv
@@ -56,9 +58,10 @@ _STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "fakeemo",
 }
-_MARKERS = {"train": "o", "valid": "^", "test": "s"}
-_SPLIT_NAMES = {"train": "training", "valid": "validation", "test": "test"}
+_MARKERS = {"train": "o", "valid": "^", "test": "s", "cv": "o"}
+_SPLIT_NAMES = {"train": "training", "valid": "validation", "test": "test", "cv": "cross-validation"}
 _DPI = 200
+_FOOT = 0.2  # inches below the panels of a file, for the protocol
 
 
 class _Size(NamedTuple):
@@ -79,6 +82,9 @@ class Panel(NamedTuple):
     svg: str
 
 
+_Save = Callable[..., list[Panel]]  # _save, with the folder and the protocol given
+
+
 def draw_figures(
     folder: str | Path,
     *,
@@ -90,16 +96,17 @@ def draw_figures(
 ) -> dict[str, list[Panel]]:
     """Write all figures into ``folder`` and give their panels for the page, by the names in :data:`FIGURES`.
 
-    ``histories`` and ``pb_tables`` are files by emotion, ``boosting`` what ``boosting.fit_boosting`` found by emotion.
+    ``histories`` and ``pb_tables`` are files by model (an emotion, or an emotion and a fold), ``boosting`` what
+    ``boosting.fit_boosting`` found by model. Each file says by which protocol its videos were judged.
     """
-    folder = Path(folder)
+    save = partial(_save, Path(folder), metrics["protocol"])
     with matplotlib.rc_context(_STYLE):
         return {
-            "accuracy": _draw_accuracy(folder, metrics),
-            "roc": _draw_roc(folder, predictions),
-            "pb_space": _draw_pb_space(folder, predictions, pb_tables),
-            "learning_curves": _draw_learning_curves(folder, histories),
-            "boosting": _draw_boosting(folder, boosting),
+            "accuracy": _draw_accuracy(save, metrics),
+            "roc": _draw_roc(save, predictions),
+            "pb_space": _draw_pb_space(save, predictions, pb_tables),
+            "learning_curves": _draw_learning_curves(save, histories),
+            "boosting": _draw_boosting(save, boosting),
         }
 
 
@@ -122,8 +129,8 @@ def principal_plane(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return plane, shares
 
 
-def _draw_accuracy(folder: Path, metrics: Mapping[str, Any]) -> list[Panel]:
-    splits = [split for split in ("test", "valid") if split in metrics["splits"]]
+def _draw_accuracy(save: _Save, metrics: Mapping[str, Any]) -> list[Panel]:
+    splits = [split for split in JUDGED if split in metrics["splits"]]
     cells = {
         split: {"all": metrics["splits"][split]["overall"], **metrics["splits"][split]["emotions"]} for split in splits
     }
@@ -164,15 +171,15 @@ def _draw_accuracy(folder: Path, metrics: Mapping[str, Any]) -> list[Panel]:
             counts = (cell["n"], cell["correct"], cell["accuracy"], low, high)
             numbers.append((split, name, *counts, cell["balanced_accuracy"], cell["auc"]))
     size = _Size(4.6, 0.9 + 0.36 * max(1, len(names)), left=0.75)
-    return _save(folder, "accuracy", draw, ["Accuracy by emotion"], size, header, numbers)
+    return save("accuracy", draw, ["Accuracy by emotion"], size, header, numbers)
 
 
-def _draw_roc(folder: Path, predictions: Sequence[Prediction]) -> list[Panel]:
+def _draw_roc(save: _Save, predictions: Sequence[Prediction]) -> list[Panel]:
     emotions = list(dict.fromkeys(row.emotion for row in predictions))
     curves: dict[tuple[str, str], tuple[np.ndarray, str]] = {}
     numbers = []
     for emotion in emotions:
-        for split in ("test", "valid"):
+        for split in JUDGED:
             rows = [
                 r for r in predictions if (r.emotion, r.split) == (emotion, split) and r.label and r.score is not None
             ]
@@ -187,7 +194,7 @@ def _draw_roc(folder: Path, predictions: Sequence[Prediction]) -> list[Panel]:
     def draw(ax: Axes, emotion: str) -> None:
         ax.set_title(emotion)
         ax.plot([0, 1], [0, 1], color=_RULE, linewidth=0.8)
-        found = [split for split in ("valid", "test") if (emotion, split) in curves]
+        found = [split for split in reversed(JUDGED) if (emotion, split) in curves]
         for split in found:
             curve, label = curves[emotion, split]
             ax.plot(curve[:, 0], curve[:, 1], **_split_style(split), label=label, clip_on=False)
@@ -204,10 +211,10 @@ def _draw_roc(folder: Path, predictions: Sequence[Prediction]) -> list[Panel]:
         ax.set_ylabel("fake called fake")
 
     header = ("emotion", "split", "false_positive_rate", "true_positive_rate", "threshold")
-    return _save(folder, "roc", draw, emotions, _Size(2.6, 2.9, right=0.2, bottom=0.8), header, numbers)
+    return save("roc", draw, emotions, _Size(2.6, 2.9, right=0.2, bottom=0.8), header, numbers)
 
 
-def _draw_pb_space(folder: Path, predictions: Sequence[Prediction], pb_tables: Mapping[str, str | Path]) -> list[Panel]:
+def _draw_pb_space(save: _Save, predictions: Sequence[Prediction], pb_tables: Mapping[str, str | Path]) -> list[Panel]:
     known = {row.video_id: row for row in predictions}
     planes: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = {}
     numbers = []
@@ -244,10 +251,10 @@ def _draw_pb_space(folder: Path, predictions: Sequence[Prediction], pb_tables: M
         ax.set_ylabel(f"axis 2 ({100 * shares[1]:.0f} %)")
 
     header = ("emotion", "video_id", "split", "label", "axis_1", "axis_2")
-    return _save(folder, "pb_space", draw, list(pb_tables), _Size(2.5, 2.4), header, numbers)
+    return save("pb_space", draw, list(pb_tables), _Size(2.5, 2.4), header, numbers)
 
 
-def _draw_learning_curves(folder: Path, histories: Mapping[str, str | Path]) -> list[Panel]:
+def _draw_learning_curves(save: _Save, histories: Mapping[str, str | Path]) -> list[Panel]:
     curves: dict[str, dict[str, np.ndarray]] = {}
     for emotion, path in histories.items():
         with open(path, newline="", encoding="utf-8") as file:
@@ -276,10 +283,10 @@ def _draw_learning_curves(folder: Path, histories: Mapping[str, str | Path]) -> 
 
     header = ("emotion", "epoch", "loss", "weight_rate", "pb_distance")
     numbers = [(emotion, *row) for emotion, curve in curves.items() for row in zip(*curve.values(), strict=True)]
-    return _save(folder, "learning_curves", draw, list(curves), _Size(2.8, 2.2, left=0.65, right=0.5), header, numbers)
+    return save("learning_curves", draw, list(curves), _Size(2.8, 2.2, left=0.65, right=0.5), header, numbers)
 
 
-def _draw_boosting(folder: Path, boosting: Mapping[str, Mapping[str, Any]]) -> list[Panel]:
+def _draw_boosting(save: _Save, boosting: Mapping[str, Mapping[str, Any]]) -> list[Panel]:
     def draw(ax: Axes, emotion: str) -> None:
         info = boosting[emotion]
         losses = info["log_loss_by_trees"]
@@ -296,18 +303,19 @@ def _draw_boosting(folder: Path, boosting: Mapping[str, Mapping[str, Any]]) -> l
     numbers = [
         (emotion, k, loss) for emotion, info in boosting.items() for k, loss in enumerate(info["log_loss_by_trees"], 1)
     ]
-    return _save(folder, "boosting", draw, list(boosting), _Size(2.5, 2.1), header, numbers)
+    return save("boosting", draw, list(boosting), _Size(2.5, 2.1), header, numbers)
 
 
 def _split_style(split: str) -> dict[str, Any]:
     """Give the line style by which a split is known in every figure: grey or dashed, besides its marker."""
-    if split == "test":
+    if split != "valid":
         return {"color": _INK, "linestyle": "-", "linewidth": 1.6, "markersize": 5}
     return {"color": _MUTED, "linestyle": (0, (4, 1.5)), "linewidth": 1.2, "markersize": 5}
 
 
 def _save(
     folder: Path,
+    protocol: str,
     name: str,
     draw: Callable[[Axes, str], None],
     keys: Sequence[str],
@@ -318,9 +326,10 @@ def _save(
     """Write figure ``name`` (three panels a row) and its numbers; give its panels."""
     n_columns = min(3, max(1, len(keys)))
     n_rows = max(1, -(-len(keys) // n_columns))
-    whole = Figure(figsize=(size.width * n_columns, size.height * n_rows))
+    whole = Figure(figsize=(size.width * n_columns, size.height * n_rows + _FOOT))
+    whole.text(0.01, 0.3 * _FOOT / whole.get_figheight(), f"Protocol: {protocol}", fontsize=7, color=_MUTED)
     for i, key in enumerate(keys):
-        draw(_add_axes(whole, size, row=n_rows - 1 - i // n_columns, column=i % n_columns), key)
+        draw(_add_axes(whole, size, row=n_rows - 1 - i // n_columns, column=i % n_columns, foot=_FOOT), key)
     with replacing(folder / f"{name}.svg") as temporary:
         whole.savefig(temporary, metadata={"Date": None})
     with replacing(folder / f"{name}.png") as temporary:
@@ -340,10 +349,13 @@ def _save(
     return panels
 
 
-def _add_axes(figure: Figure, size: _Size, *, row: int, column: int) -> Axes:
-    """Add the axes of the panel in ``row`` (from below) and ``column``, with the same margins in every panel."""
+def _add_axes(figure: Figure, size: _Size, *, row: int, column: int, foot: float = 0) -> Axes:
+    """Add the axes of the panel in ``row`` (from below) and ``column``, with the same margins in every panel.
+
+    ``foot`` is left free below all panels (inches).
+    """
     width, height = figure.get_size_inches()
-    x, y = column * size.width + size.left, row * size.height + size.bottom
+    x, y = column * size.width + size.left, row * size.height + size.bottom + foot
     w, h = size.width - size.left - size.right, size.height - size.bottom - size.top
     return figure.add_axes((x / width, y / height, w / width, h / height))
 

@@ -28,7 +28,8 @@ for name, value in {
 
 wildcard_constraints:
     video="[A-Za-z0-9._-]+",
-    emotion="[A-Za-z0-9-]+",
+    # An emotion, or EMOTION.foldNUMBER in cross-validation.
+    model="[A-Za-z0-9-]+([.]fold[0-9]+)?",
 
 
 localrules:

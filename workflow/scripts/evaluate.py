@@ -11,4 +11,6 @@ with job(snakemake.log[0]):
         snakemake.input.quality,
         snakemake.output.predictions,
         snakemake.output.metrics,
+        judged=snakemake.params.judged,
+        protocol=snakemake.params.protocol,
     )
