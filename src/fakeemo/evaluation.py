@@ -186,6 +186,12 @@ def predictions(
     return rows
 
 
+def judge(samples: Sequence[Mapping[str, str]], scores: Mapping[str, Score], qc_table: str | Path) -> list[Prediction]:
+    """Give :func:`predictions` with the statuses that the quality table ``results/qc/videos.parquet`` holds."""
+    quality, _ = read_table(qc_table, ["video_id", "status"])
+    return predictions(samples, scores, dict(zip(quality["video_id"], quality["status"], strict=True)))
+
+
 def write_predictions(path: str | Path, rows: Sequence[Prediction]) -> None:
     """Write ``rows`` as a CSV file with a header line."""
     with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
@@ -276,9 +282,7 @@ def evaluate(
                 problem = "is not in the sample sheet" if video_id not in known else "is in two PB tables"
                 raise FakeemoError(f"{pb_table}: video '{video_id}' {problem}; delete the table and run again")
         scores |= mine
-    quality, _ = read_table(qc_table, ["video_id", "status"])
-    statuses = dict(zip(quality["video_id"], quality["status"], strict=True))
-    rows = predictions(samples, scores, statuses)
+    rows = judge(samples, scores, qc_table)
     write_predictions(predictions_out, rows)
     with replacing(metrics_out) as temporary:
         temporary.write_text(json.dumps(metrics(rows, protocol), indent=1, allow_nan=False) + "\n", encoding="utf-8")

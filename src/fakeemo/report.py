@@ -24,7 +24,7 @@ from fakeemo.samples import CROSS_VALIDATED, JUDGED, SPLITS
 from fakeemo.tables import read_header, read_table, replacing
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_SPLIT_NAMES = {"train": "Training", "valid": "Validation", "test": "Test", "cv": "Cross-validation"}
+SPLIT_NAMES = {"train": "Training", "valid": "Validation", "test": "Test", "cv": "Cross-validation"}
 
 # The paper's Tables 2 and 3: accuracy in per cent as printed, and how many of 60 videos that must have been (the
 # challenge cut off decimals). None: the team is not in that table.
@@ -88,7 +88,7 @@ def write_report(
     quality = _quality(qc)
     figures_at = Path(os.path.relpath(figures_dir, Path(out_html).parent)).as_posix()
     page = (
-        _environment()
+        environment()
         .get_template("report.html.j2")
         .render(
             style=Markup(_read("report.css")),
@@ -98,7 +98,7 @@ def write_report(
             protocol=summary["protocol"],
             splits=summary["splits"],
             judged=[split for split in JUDGED if split in summary["splits"]],
-            split_names=_SPLIT_NAMES,
+            split_names=SPLIT_NAMES,
             published=_published(),
             data=_data_table(rows),
             shared_subjects=_shared_subjects(rows),
@@ -237,7 +237,8 @@ def _costs(folder: str | Path | None) -> list[dict[str, Any]]:
     return list(costs.values())
 
 
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """Give the templates, with filters for shares, intervals and numbers; None is a dash."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,

@@ -59,6 +59,7 @@ def load_sequences(
     neutral_frames: int = 5,
     smoothing_hz: float | None = None,
     fps: float | None = None,
+    augmented: bool = True,
 ) -> Sequences:
     """Read the variant tables of several videos.
 
@@ -74,6 +75,7 @@ def load_sequences(
         neutral_frames: how many first frames count as neutral.
         smoothing_hz: cut-off, in Hz, of a low-pass without delay, or None for none: see :func:`retime`.
         fps: frames a second that every clip is brought to, or None to leave them: see :func:`retime`.
+        augmented: whether jittered variants are read too, and not variant 0 alone.
 
     Raises:
         FakeemoError: if no table holds a usable sequence, or ``smoothing_hz`` is not below half the frame rate of a
@@ -91,6 +93,8 @@ def load_sequences(
             )
         values = np.stack([columns[name] for name in FEATURES], axis=1).astype(np.float32)
         for variant in np.unique(columns["variant"]):
+            if variant and not augmented:
+                continue
             rows = np.flatnonzero(columns["variant"] == variant)
             rows = rows[np.argsort(columns["frame"][rows], kind="stable")]
             x = values[rows]

@@ -19,6 +19,13 @@ from fakeemo.samples import CROSS_VALIDATED, LABELS, Sample, check_folds, deal_f
 FIGURES = ("accuracy", "roc", "pb_space", "learning_curves", "boosting")
 """The report's figures, as in ``fakeemo.figures``, whose import of matplotlib the rules must not pay for."""
 
+ARMS: dict[str, dict[str, dict[str, Any]]] = {
+    "one-step": {"recognition": {"steps": 1, "start": "zero"}},
+    "converged": {"recognition": {"steps": 1000, "tolerance": 1e-4}},
+    "plain": {"sequences": {"augmented": False}},
+}
+"""Arms of the ablation, by name: what the config says otherwise, by section."""
+
 _PACKAGE = Path(__file__).parent
 _SCRIPTS = _PACKAGE.parents[1] / "workflow" / "scripts"
 
@@ -207,6 +214,28 @@ def boosting_settings(config: Mapping[str, Any], emotion: str) -> dict[str, Any]
     if isinstance(settings["rate"], Mapping):
         settings["rate"] = settings["rate"].get(emotion, 0.1)
     return settings
+
+
+def arm(config: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Give the config of one of :data:`ARMS`."""
+    return {**config, **{section: config[section] | keys for section, keys in ARMS[name].items()}}
+
+
+def network_of(name: str, model: str, file: str) -> str:
+    """Give a file of the network that one of :data:`ARMS` recognises with: its own if it learns otherwise."""
+    own = f"results/ablation/{name}/models" if "sequences" in ARMS[name] else "results/models"
+    return f"{own}/{model}/{file}"
+
+
+def baselines(sheet: Sheet) -> list[str]:
+    """Name the methods beside LSTM-PB + boosting; learning from pairs needs a pair for training in every fold."""
+    paired: dict[str, bool] = defaultdict(bool)
+    for model in sheet.models.values():
+        labels = defaultdict(set)
+        for video, subject in model.subjects.items():
+            labels[subject].add(model.labels[video])
+        paired[model.fold] |= any(len(shown) == len(LABELS) for shown in labels.values())
+    return ["nearest-pb", "logistic-pb", "direct", *(["pairs"] if all(paired.values()) else [])]
 
 
 def gpus(config: Mapping[str, Any]) -> int:
