@@ -13,6 +13,7 @@ from typing import Any
 from markupsafe import Markup
 
 from fakeemo.evaluation import Prediction, mcnemar, metrics, read_predictions
+from fakeemo.pairing import PRESUMES
 from fakeemo.report import SPLIT_NAMES, environment
 from fakeemo.samples import JUDGED
 from fakeemo.tables import replacing, software
@@ -34,12 +35,13 @@ METHODS = {
 ABLATION_VERSION = 1
 
 
-def compare(methods: Mapping[str, Sequence[Prediction]], protocol: str) -> dict[str, Any]:
+def compare(methods: Mapping[str, Sequence[Prediction]], protocol: str, pairing: str = "subject") -> dict[str, Any]:
     """Compare all methods with the one named :data:`PAPER`.
 
     Args:
         methods: predictions by a name in :data:`METHODS`, of the same videos.
         protocol: how training and judged videos were kept apart, in words.
+        pairing: what pairs were found by, subject or faces.
 
     Returns:
         What ``ablation.json`` holds: for each split that was judged and each method the summary that
@@ -47,7 +49,7 @@ def compare(methods: Mapping[str, Sequence[Prediction]], protocol: str) -> dict[
         split's ``words``.
     """
     names = [name for name in METHODS if name in methods]
-    summaries = {name: metrics(methods[name], protocol)["splits"] for name in names}
+    summaries = {name: metrics(methods[name], protocol, pairing)["splits"] for name in names}
     splits: dict[str, Any] = {}
     for split in (split for split in JUDGED if split in summaries[PAPER]):
         right = {name: _right(methods[name], split) for name in names}
@@ -61,6 +63,7 @@ def compare(methods: Mapping[str, Sequence[Prediction]], protocol: str) -> dict[
         "kind": "ablation",
         "schema_version": ABLATION_VERSION,
         "protocol": protocol,
+        "pairing": {"by": pairing, "presumes": PRESUMES[pairing]},
         "titles": {name: METHODS[name] for name in names},
         "left_out": {name: METHODS[name] for name in METHODS if name not in names},
         "splits": splits,
@@ -105,14 +108,15 @@ def write_ablation(
     json_out: str | Path,
     page_out: str | Path,
     *,
+    pairing: str = "subject",
     demo: bool,
 ) -> None:
     """Write the table as CSV, JSON and a page.
 
-    ``predictions`` are the files ``predictions.csv`` by a name in :data:`METHODS`; ``demo`` says whether the videos
-    are the rendered ones.
+    ``predictions`` are the files ``predictions.csv`` by a name in :data:`METHODS`; ``protocol`` and ``pairing`` see
+    :func:`compare`; ``demo`` says whether the videos are the rendered ones.
     """
-    found = compare({name: read_predictions(path) for name, path in predictions.items()}, protocol)
+    found = compare({name: read_predictions(path) for name, path in predictions.items()}, protocol, pairing)
     with replacing(json_out) as temporary:
         temporary.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     with replacing(csv_out) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:

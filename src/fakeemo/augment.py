@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from fakeemo import contact_sheet, faces, landmarks
+from fakeemo import contact_sheet, face_picture, faces, landmarks
 from fakeemo.errors import FakeemoError
 from fakeemo.landmarks import N_POINTS, N_SELECTED
 from fakeemo.tables import read_table, software, write_table
@@ -29,6 +29,7 @@ def landmark_video(
     landmarks_out: str | Path,
     variants_out: str | Path,
     sheet_out: str | Path | None = None,
+    face_out: str | Path | None = None,
     *,
     video_id: str,
     n_variants: int,
@@ -50,6 +51,7 @@ def landmark_video(
         variants_out: table to write, a row per variant and frame: variant (0 is not jittered), frame, timestamp,
             dx, dy, u_0..u_39, v_0..v_39 scaled to [-1, 1] over the jittered crop, NaN where there is no face.
         sheet_out: picture to write, see :mod:`fakeemo.contact_sheet`; None: none.
+        face_out: picture of the first face to write, see :mod:`fakeemo.face_picture`; None: none.
         video_id: the sample's id; with ``seed`` it decides the offsets.
         n_variants: number of jittered variants beside variant 0.
         jitter_px: largest number of pixels removed at the left and at the upper edge.
@@ -70,8 +72,10 @@ def landmark_video(
     drawn = offsets(video_id, n_variants, jitter_px, seed)
     predictor = landmarks.load_predictor(engine, model)
     thumbnails: dict[int, contact_sheet.Thumbnail] = {}
+    face: list[NDArray[np.uint8]] = []
     if header["status"] == "ok":
         frames = contact_sheet.keep_thumbnails(read_frames(video, "grey", start_s, end_s), boxes, thumbnails)
+        frames = face_picture.keep_first_face(frames, boxes, face)
         progress = tqdm(frames, desc=f"landmarks {video_id}", total=len(boxes), unit="frame")
         points, features, n_decoded = _predict(progress, boxes, drawn, predictor)
         if n_decoded != len(boxes):
@@ -103,6 +107,8 @@ def landmark_video(
         contact_sheet.write_contact_sheet(
             sheet_out, table, header, video_id=video_id, points=points, thumbnails=thumbnails
         )
+    if face_out is not None:
+        face_picture.write_face(face_out, face[0] if face else None)
 
 
 def offsets(video_id: str, n_variants: int, jitter_px: Sequence[int], seed: int) -> NDArray[np.int64]:

@@ -29,6 +29,8 @@ def write_baseline(
     qc_table: str | Path,
     out: str | Path,
     *,
+    pairing: str = "subject",
+    faces: Mapping[str, str | Path] | None = None,
     seed: int = 0,
 ) -> None:
     """Write ``predictions.csv`` of one baseline.
@@ -42,6 +44,8 @@ def write_baseline(
         samples: rows of the sample sheet.
         qc_table: ``results/qc/videos.parquet``.
         out: the CSV file.
+        pairing: see :func:`fakeemo.evaluation.judge`.
+        faces: likewise.
         seed: of the folds that choose a penalty.
     """
     scores: dict[str, Score] = {}
@@ -57,7 +61,7 @@ def write_baseline(
         scores = activity_scores(tables, models, emotions, method=cast(Method, baseline), seed=seed)
     else:
         raise FakeemoError(f"baseline '{baseline}' is unknown; choose from nearest-pb, logistic-pb, direct, pairs")
-    write_predictions(out, judge(samples, scores, qc_table))
+    write_predictions(out, judge(samples, scores, qc_table, pairing, faces))
 
 
 def nearest_pb(pb_table: str | Path) -> dict[str, Score]:

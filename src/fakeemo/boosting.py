@@ -1,33 +1,38 @@
 """Gradient boosting over PB vectors: genuine or fake (section 2.4).
 
 One classifier for each emotion, with XGBoost (Chen & Guestrin, 2016), the library that the paper's reference [3]
-names. Each row is one variant of one video as recognition mode (section 2.3.3) left it. The score of a video is
-the mean, over its variants, of the probability of fake.
+names. Each row is one variant of one video as recognition mode (section 2.3.3) left it. The raw score of a video is
+the mean, over its variants, of the probability of fake; its score is that after calibration.
 
-Three things keep the estimate honest. Fitting is given the labels of training videos and no others, and sees only
-the rows of those. Folds are made of subjects, so that neither a person nor a video's variants stand on both sides.
-And each fit runs on one thread with a fixed seed, so that the same table gives the same model on any number of cores.
+Four things keep the estimate honest. Fitting is given the labels of training videos and no others, and sees only
+the rows of those. Folds are made of subjects, so that neither a person nor a video's variants stand on both sides;
+that is checked before any fit. What is chosen (trees, depth, rate, calibration) is chosen on the folds' held-out
+videos. And each fit runs on one thread with a fixed seed, so that the same table gives the same model on any number of
+cores (on a GPU the sums are rounded otherwise, so a model fitted there is another one).
 """
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import xgboost as xgb
 
+from fakeemo.calibration import fit_calibration, read_calibration
 from fakeemo.errors import FakeemoError
 from fakeemo.tables import read_table, replacing, software
 
-INFO_VERSION = 1
+INFO_VERSION = 2
 MAX_FOLDS = 5
 _COLUMNS = {
     "errors": ("error", "error_genuine", "error_fake"),
     "distances": ("distance_genuine", "distance_fake"),
 }
+_BINS = 64  # cuts for each feature: about one a video in a set such as the paper's, and 2.5 times faster than 256
 _EPSILON = 1e-7  # keeps the log-loss of a score of exactly 0 or 1 finite
 
 
@@ -35,28 +40,43 @@ _EPSILON = 1e-7  # keeps the log-loss of a score of exactly 0 or 1 finite
 class BoostingSettings:
     """Hold the keys of the config section ``boosting``. The defaults are the paper's and its authors' code's.
 
-    ``trees`` is the most trees that the folds may choose; ``rate`` the learning rate; ``reg_lambda`` is weighed
-    against the sum of p (1 - p) over a leaf's rows, so 1000 suits about a thousand rows and a small set needs
-    less; ``subsample`` is the share of rows that each tree sees. ``features`` are any of ``pb`` (the PB vector),
-    ``errors`` (prediction error at the found PB and under each class's PB) and ``distances`` (from the found PB to
-    each class's). ``threads`` folds are fitted at a time, which changes no result.
+    ``trees`` is the most trees that the folds may choose; ``depth`` of a tree and ``rate`` (the learning rate) are one
+    value each, or several for the folds to choose from; ``reg_lambda`` is weighed against the sum of p (1 - p) over a
+    leaf's rows, so 1000 suits about a thousand rows and a small set needs less; ``subsample`` is the share of rows
+    that each tree sees. ``features`` are any of ``pb`` (the PB vector), ``errors`` (prediction error at the found PB
+    and under each class's PB) and ``distances`` (from the found PB to each class's). ``threads`` fits run at a time,
+    which changes no result. ``device`` is cpu or cuda.
     """
 
     trees: int = 5000
-    depth: int = 2
-    rate: float = 0.1
+    depth: int | Sequence[int] = 2
+    rate: float | Sequence[float] = 0.1
     reg_lambda: float = 1000.0
     subsample: float = 0.8
     features: Sequence[str] = ("pb",)
     seed: int = 0
     threads: int = 1
+    device: str = "cpu"
+
+    def candidates(self) -> list["BoostingSettings"]:
+        """Give these settings for each pair of depth and rate, the first depth with each rate first."""
+        depths = [self.depth] if isinstance(self.depth, int) else self.depth
+        rates = self.rate if isinstance(self.rate, Sequence) else [self.rate]
+        return [replace(self, depth=depth, rate=rate) for depth, rate in product(depths, rates)]
 
 
 class Score(NamedTuple):
-    """Hold the probability of fake of one video and the number of variants that it is the mean of."""
+    """Hold the calibrated probability of fake of one video and the number of variants that it was judged by."""
 
     score: float
     n_variants: int
+
+
+class _Fit(NamedTuple):
+    """Hold a model and, after each of its trees, the summed log-loss of the watched videos' raw scores."""
+
+    booster: xgb.Booster
+    losses: np.ndarray
 
 
 class _Rows(NamedTuple):
@@ -108,23 +128,26 @@ def fit_boosting(
 ) -> None:
     """Fit the classifier of one emotion on the rows that its PB table has of the videos in ``labels``.
 
-    The number of trees, up to ``settings.trees``, is the one with the least log-loss of the videos' scores over
-    subject-disjoint folds; the final model has that many trees and is fitted on all training subjects. (The
-    authors' code stops where the AUC is least, and keeps the last fold's model.) Each video weighs the same,
-    however many variants it has.
+    The number of trees, up to ``settings.trees``, and depth and rate where several are given, are those with the least
+    log-loss of the videos' raw scores over subject-disjoint folds, the same folds for all; the final model is fitted so
+    on all training subjects. (The authors' code stops where the AUC is least, and keeps the last fold's model.) The
+    held-out scores of what was chosen also give the calibration. Each video weighs the same, however many variants it
+    has.
 
     Args:
         pb_table: ``results/pb/{emotion}.parquet``.
         labels: genuine or fake for each labelled training video, by id. Videos without rows are left out.
         subjects: the subject of each of these videos, by id.
         model_out: gets the model, in XGBoost's ``.ubj`` format.
-        info_out: gets JSON: what was chosen, the log-loss after each tree, the folds, and the out-of-fold score of
-            each training video.
+        info_out: gets JSON: what was chosen, the log-loss in each fold for every candidate, the log-loss after each
+            tree for the chosen one, the calibration, and the held-out raw score of each training video. As
+            :func:`predict_scores` looks for it beside the model, it has the model's name but for the ending ``.json``.
         emotion: for messages and ``info_out``.
         settings: see :class:`BoostingSettings`.
 
     Raises:
-        FakeemoError: if training has only one label or only one subject, or a value is not finite.
+        FakeemoError: if training has only one label or only one subject, a value is not finite, or a GPU is asked for
+            and there is none.
     """
     table, _ = read_table(pb_table)
     columns = feature_columns(list(table), settings.features)
@@ -138,25 +161,33 @@ def fit_boosting(
 
     folds = subject_folds(subject, settings.seed)
     held_out = [np.isin(subject, fold) for fold in folds]
+    check_folds(held_out, subject)
+    candidates = settings.candidates()
 
-    def run_fold(out: np.ndarray) -> tuple[xgb.Booster, np.ndarray]:
-        return _fit(x, video, is_fake, ~out, settings.trees, settings, columns, watch=out)
+    def run_fold(task: tuple[BoostingSettings, np.ndarray]) -> _Fit:
+        candidate, out = task
+        return _fit(x, video, is_fake, ~out, settings.trees, candidate, columns, watch=out)
 
     with ThreadPoolExecutor(max(1, settings.threads)) as pool:
-        fitted = list(pool.map(run_fold, held_out))
-    loss_by_trees = np.sum([losses for _, losses in fitted], axis=0) / len(video_ids)
-    n_trees = int(np.argmin(loss_by_trees)) + 1
+        tasks = list(pool.map(run_fold, product(candidates, held_out)))
+    fits = [tasks[k : k + len(folds)] for k in range(0, len(tasks), len(folds))]  # of each candidate, fold by fold
+    curves = [np.sum([fold.losses for fold in fit], axis=0) / len(video_ids) for fit in fits]
+    best = int(np.argmin([curve.min() for curve in curves]))
+    chosen, fit, curve = candidates[best], fits[best], curves[best]
+    n_trees = int(curve.argmin()) + 1
 
     scores = np.empty(len(video_ids))
-    for (fold_booster, _), out in zip(fitted, held_out, strict=True):
+    for fold, out in zip(fit, held_out, strict=True):
         rows = _rows(x, video, out)
-        found = _mean_by_video(_predict(fold_booster, rows.x, n_trees), rows.video, len(video_ids))
+        found = _mean_by_video(_predict(fold.booster, rows.x, n_trees), rows.video, len(video_ids))
         scores[out] = found[out]
+    calibration = fit_calibration(is_fake, scores)
 
-    booster, _ = _fit(x, video, is_fake, np.ones(len(video_ids), bool), n_trees, settings, columns)
+    booster = _fit(x, video, is_fake, np.ones(len(video_ids), bool), n_trees, chosen, columns).booster
     with replacing(model_out) as temporary:
         booster.save_model(temporary)
 
+    sizes = [int(out.sum()) for out in held_out]
     info = {
         "kind": "boosting",
         "schema_version": INFO_VERSION,
@@ -166,20 +197,30 @@ def fit_boosting(
         "n_videos": len(video_ids),
         "n_rows": len(x),
         "trees": n_trees,
-        "log_loss": float(loss_by_trees[n_trees - 1]),
+        "depth": chosen.depth,
+        "rate": chosen.rate,
+        "log_loss": float(curve[n_trees - 1]),
         "log_loss_of_guessing": float(np.log(2)),
-        "log_loss_by_trees": [round(float(value), 6) for value in loss_by_trees],
+        "calibration": {
+            **calibration._asdict(),
+            "log_loss": _log_loss_sum(is_fake, calibration(scores)) / len(video_ids),
+        },
+        "candidates": [
+            _candidate_facts(candidate, fit, curve, sizes)
+            for candidate, fit, curve in zip(candidates, fits, curves, strict=True)
+        ],
+        "log_loss_by_trees": [round(float(value), 6) for value in curve],
         "folds": [
             {
-                "subjects": fold,
-                "n_videos": int(out.sum()),
-                "log_loss": float(losses[n_trees - 1] / out.sum()),
+                "subjects": names,
+                "n_videos": size,
+                "log_loss": float(fold.losses[n_trees - 1] / size),
                 "correct": int(((scores[out] > 0.5) == is_fake[out]).sum()),
             }
-            for fold, out, (_, losses) in zip(folds, held_out, fitted, strict=True)
+            for names, size, out, fold in zip(folds, sizes, held_out, fit, strict=True)
         ],
         "out_of_fold": {str(name): round(float(s), 6) for name, s in zip(video_ids, scores, strict=True)},
-        "software": software("numpy", "xgboost"),
+        "software": software("numpy", "scipy", "xgboost"),
     }
     with replacing(info_out) as temporary:
         temporary.write_text(json.dumps(info, indent=1) + "\n", encoding="utf-8")
@@ -188,7 +229,8 @@ def fit_boosting(
 def predict_scores(pb_table: str | Path, model: str | Path) -> dict[str, Score]:
     """Score every video of a PB table, of any split: :class:`Score` by video id.
 
-    Raises :class:`FakeemoError` if the model cannot be read, or needs a column that the table lacks.
+    The calibration is read from the model's JSON file beside it. Raises :class:`FakeemoError` if either file cannot be
+    read, the two are not of one fit, or the model needs a column that the table lacks.
     """
     table, _ = read_table(pb_table)
     if len(table["video_id"]) == 0:
@@ -199,14 +241,37 @@ def predict_scores(pb_table: str | Path, model: str | Path) -> dict[str, Score]:
     except (xgb.core.XGBoostError, OSError) as error:
         reason = str(error).strip().splitlines()[-1]
         raise FakeemoError(f"{model}: not a boosting model ({reason}); delete it and run again") from error
+    info_file = Path(model).with_suffix(".json")
+    try:
+        info = json.loads(info_file.read_text(encoding="utf-8"))
+        calibration, n_trees = read_calibration(info), info["trees"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FakeemoError(f"{info_file}: no calibration of {model} ({error}); delete both and run again") from error
     columns = booster.feature_names or []
+    if (n_trees, info["features"]) != (booster.num_boosted_rounds(), columns):
+        raise FakeemoError(f"{info_file}: not of the same fit as {model}; delete both and run again")
     missing = [name for name in columns if name not in table]
     if missing or not columns:
         raise FakeemoError(f"{pb_table}: lacks {missing}, which {model} was fitted on; fit the model again")
     video_ids, video = np.unique(table["video_id"], return_inverse=True)
     means = _mean_by_video(_predict(booster, _features(table, columns, pb_table)), video, len(video_ids))
-    counts = np.bincount(video)
-    return {str(name): Score(float(m), int(n)) for name, m, n in zip(video_ids, means, counts, strict=True)}
+    scores, counts = calibration(means), np.bincount(video)
+    return {str(name): Score(float(s), int(n)) for name, s, n in zip(video_ids, scores, counts, strict=True)}
+
+
+def check_folds(held_out: Sequence[np.ndarray], subject: np.ndarray) -> None:
+    """Make sure that folds leak nothing: each video is held out once, and no subject stands on both sides.
+
+    ``held_out`` marks, for each fold, the videos that it holds out, and ``subject`` names the subject of each video.
+    All rows of a video stand where the video does, so its variants stand together too. Raises :class:`ValueError`,
+    since this would be a fault of the program and not of the data.
+    """
+    if (np.sum(held_out, axis=0) != 1).any():
+        raise ValueError("folds leak: a video is held out by no fold or by several")
+    for out in held_out:
+        shared = set(subject[out]) & set(subject[~out])
+        if shared:
+            raise ValueError(f"folds leak: subject '{min(shared)}' is held out and fitted on at the same time")
 
 
 def _check_training(is_fake: np.ndarray, subject: np.ndarray, emotion: str) -> None:
@@ -251,27 +316,26 @@ def _fit(
     columns: Sequence[str],
     *,
     watch: np.ndarray | None = None,
-) -> tuple[xgb.Booster, np.ndarray]:
-    """Grow ``n_trees`` trees on the videos marked in ``use``.
-
-    Gives the model and, for the videos marked in ``watch``, the summed log-loss of their scores after each tree.
-    """
+) -> _Fit:
+    """Grow ``n_trees`` trees on the videos marked in ``use``, and watch the videos marked in ``watch``."""
     parameters: dict[str, Any] = {
         "objective": "binary:logistic",
         "base_score": 0.5,
         "tree_method": "hist",
+        "max_bin": _BINS,
         "max_depth": settings.depth,
         "eta": settings.rate,
         "reg_lambda": settings.reg_lambda,
         "subsample": settings.subsample,
         "seed": settings.seed,
         "nthread": 1,  # sums of floats depend on how threads share them
+        "device": settings.device,
         "disable_default_eval_metric": True,
     }
     train = _rows(x, video, use)
     matrix = xgb.DMatrix(train.x, is_fake[train.video], weight=train.weight, feature_names=list(columns), nthread=1)
     if watch is None:
-        return xgb.train(parameters, matrix, n_trees), np.empty(0)
+        return _Fit(_on_device(xgb.train(parameters, matrix, n_trees), settings.device), np.empty(0))
 
     losses: list[float] = []
     rows = _rows(x, video, watch)
@@ -285,7 +349,29 @@ def _fit(
     booster = xgb.train(
         parameters, matrix, n_trees, evals=[(held_out, "out")], custom_metric=watched_loss, verbose_eval=False
     )
-    return booster, np.array(losses)
+    return _Fit(_on_device(booster, settings.device), np.array(losses))
+
+
+def _on_device(booster: xgb.Booster, device: str) -> xgb.Booster:
+    """Give ``booster``, unless XGBoost went over to the CPU because it found no GPU: it only warns of that."""
+    used = json.loads(booster.save_config())["learner"]["generic_param"]["device"]
+    if device == "cuda" and not used.startswith("cuda"):
+        raise FakeemoError("boosting.device is 'cuda', but XGBoost found no CUDA device; set boosting.device: cpu")
+    return booster
+
+
+def _candidate_facts(
+    candidate: BoostingSettings, fit: Sequence[_Fit], curve: np.ndarray, sizes: Sequence[int]
+) -> dict[str, Any]:
+    """Sum up what the folds say of one depth and rate at their best number of trees; log-losses are for each video."""
+    n_trees = int(curve.argmin()) + 1
+    return {
+        "depth": candidate.depth,
+        "rate": candidate.rate,
+        "trees": n_trees,
+        "log_loss": float(curve[n_trees - 1]),
+        "log_loss_by_fold": [float(fold.losses[n_trees - 1] / size) for fold, size in zip(fit, sizes, strict=True)],
+    }
 
 
 def _predict(booster: xgb.Booster, x: np.ndarray, n_trees: int = 0) -> np.ndarray:

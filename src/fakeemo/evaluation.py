@@ -1,13 +1,13 @@
 """From scores to predictions, accuracies with intervals, and ROC curves (section 4).
 
-A score is the probability of fake; above 0.5 the video is called fake. ``results/predictions.csv`` has one row for
-each video of the sample sheet, used or not, and every figure of ``results/metrics.json`` is computed from it.
+A score is the calibrated probability of fake; above 0.5 the video is called fake. ``results/predictions.csv`` has one
+row for each video of the sample sheet, used or not, and every figure of ``results/metrics.json`` is computed from it.
 """
 
 import csv
 import json
 import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,10 +16,12 @@ import numpy as np
 
 from fakeemo.boosting import Score, predict_scores
 from fakeemo.errors import FakeemoError
+from fakeemo.evidence import N_DRAWS, auc_interval, permutation_test, reliability
+from fakeemo.pairing import PRESUMES, Pair, pairs_by_faces, pairs_by_subject
 from fakeemo.samples import CROSS_VALIDATED, LABELS, SPLITS
 from fakeemo.tables import read_table, replacing, software
 
-METRICS_VERSION = 1
+METRICS_VERSION = 2
 _CHALLENGE = "split of the sample sheet"  # the protocol, unless another is named
 _Z95 = 1.959963984540054  # 97.5 % point of the standard normal distribution
 _ALPHA = 0.05  # a difference is called shown where the p value is no higher
@@ -38,6 +40,7 @@ class Prediction(NamedTuple):
     predicted_paired: str | None
     n_variants: int
     status: str
+    paired_with: str | None = None  # the other video of its pair
 
 
 class Comparison(NamedTuple):
@@ -131,27 +134,26 @@ def auc(is_fake: Sequence[bool] | np.ndarray, scores: Sequence[float] | np.ndarr
 
 
 def predictions(
-    samples: Sequence[Mapping[str, str]], scores: Mapping[str, Score], statuses: Mapping[str, str]
+    samples: Sequence[Mapping[str, str]],
+    scores: Mapping[str, Score],
+    statuses: Mapping[str, str],
+    pairs: Sequence[Pair] | None = None,
 ) -> list[Prediction]:
     """Give one row for each of ``samples`` (rows of the sample sheet), in their order.
 
     ``scores`` and ``statuses`` are by video id. A video whose status is "ok" but that has no score gets the status
-    ``not_scored``. ``predicted_paired`` presumes that a subject shows each emotion once genuinely and once acted: of
-    the two videos of one subject, emotion and split, the one with the higher score is called fake. It stays empty
-    unless exactly two of them have scores, and where the two scores are equal.
+    ``not_scored``. ``predicted_paired`` presumes that one of the two videos of a pair is fake, and calls the one with
+    the higher score so; it stays empty where the two scores are equal. ``pairs`` are by subject unless given.
 
     Raises :class:`FakeemoError` if a video has no status, or is excluded and yet has a score.
     """
-    group: dict[tuple[str, str, str], list[str]] = defaultdict(list)
-    for sample in samples:
-        if sample["video_id"] in scores:
-            group[sample["emotion"], sample["split"], sample["subject"]].append(sample["video_id"])
+    pairs = pairs_by_subject(samples, scores) if pairs is None else pairs
+    other = {a: b for pair in pairs for a, b in (pair, pair[::-1])}
     paired: dict[str, str] = {}
-    for video_ids in group.values():
-        if len(video_ids) == 2:
-            genuine, fake = sorted(video_ids, key=lambda name: _round(scores[name].score))
-            if _round(scores[genuine].score) < _round(scores[fake].score):
-                paired |= {genuine: "genuine", fake: "fake"}
+    for pair in pairs:
+        genuine, fake = sorted(pair, key=lambda name: _round(scores[name].score))
+        if _round(scores[genuine].score) < _round(scores[fake].score):
+            paired |= {genuine: "genuine", fake: "fake"}
 
     rows = []
     for sample in samples:
@@ -181,15 +183,27 @@ def predictions(
                 paired.get(video_id),
                 0 if found is None else found.n_variants,
                 status,
+                other.get(video_id),
             )
         )
     return rows
 
 
-def judge(samples: Sequence[Mapping[str, str]], scores: Mapping[str, Score], qc_table: str | Path) -> list[Prediction]:
-    """Give :func:`predictions` with the statuses that the quality table ``results/qc/videos.parquet`` holds."""
+def judge(
+    samples: Sequence[Mapping[str, str]],
+    scores: Mapping[str, Score],
+    qc_table: str | Path,
+    pairing: str = "subject",
+    faces: Mapping[str, str | Path] | None = None,
+) -> list[Prediction]:
+    """Give :func:`predictions` with the statuses of the quality table ``results/qc/videos.parquet``.
+
+    With ``pairing`` faces, ``faces`` are the pictures of the videos outside training, by id.
+    """
     quality, _ = read_table(qc_table, ["video_id", "status"])
-    return predictions(samples, scores, dict(zip(quality["video_id"], quality["status"], strict=True)))
+    statuses = dict(zip(quality["video_id"], quality["status"], strict=True))
+    pairs = pairs_by_faces(samples, scores, faces or {}) if pairing == "faces" else None
+    return predictions(samples, scores, statuses, pairs)
 
 
 def write_predictions(path: str | Path, rows: Sequence[Prediction]) -> None:
@@ -218,18 +232,18 @@ def read_predictions(path: str | Path) -> list[Prediction]:
                 row["predicted_paired"] or None,
                 int(row["n_variants"]),
                 row["status"],
+                row["paired_with"] or None,
             )
             for row in reader
         ]
 
 
-def metrics(rows: Sequence[Prediction], protocol: str = _CHALLENGE) -> dict[str, Any]:
+def metrics(rows: Sequence[Prediction], protocol: str = _CHALLENGE, pairing: str = "subject") -> dict[str, Any]:
     """Sum ``rows`` up: for each split, overall and for each emotion, what :func:`_summary` gives.
 
-    ``protocol`` says in words how training and judged videos were kept apart.
-
-    The training split is marked ``"fitted_on": true``: its accuracy says how well the model fits, not how well it
-    recognises.
+    ``protocol`` says in words how training and judged videos were kept apart, and ``pairing`` what the rows' pairs
+    were found by, subject or faces. The training split is marked ``"fitted_on": true``: its accuracy says how well the
+    model fits, not how well it recognises.
     """
     emotions = list(dict.fromkeys(row.emotion for row in rows))
     splits = {}
@@ -246,9 +260,10 @@ def metrics(rows: Sequence[Prediction], protocol: str = _CHALLENGE) -> dict[str,
         "kind": "metrics",
         "schema_version": METRICS_VERSION,
         "protocol": protocol,
+        "pairing": {"by": pairing, "presumes": PRESUMES[pairing]},
         "splits": splits,
         "excluded": dict(sorted(Counter(row.status for row in rows if row.status != "ok").items())),
-        "software": software("numpy", "xgboost"),
+        "software": software("numpy", "scipy", "xgboost", *(("pulp", "scikit-image") if pairing == "faces" else ())),
     }
 
 
@@ -262,15 +277,17 @@ def evaluate(
     *,
     judged: Sequence[Collection[str]] | None = None,
     protocol: str = _CHALLENGE,
+    pairing: str = "subject",
+    faces: Mapping[str, str | Path] | None = None,
 ) -> None:
     """Score all videos and write ``predictions.csv`` and ``metrics.json``.
 
     ``pb_tables`` and ``boosting_models`` are of one emotion each, in the same order, and so are ``judged``, the ids of
     the videos that a model may judge (all of its table where not given): in cross-validation each of several models
     of one emotion judges the subjects that it has not seen. ``samples`` are the rows of the sample sheet, with at
-    least ``video_id``, ``subject``, ``emotion``, ``label`` and ``split``; ``protocol`` see :func:`metrics`. Raises
-    :class:`FakeemoError` if a table holds a video that the sample sheet or the quality table does not, or two models
-    judge the same video.
+    least ``video_id``, ``subject``, ``emotion``, ``label`` and ``split``; ``protocol`` see :func:`metrics`,
+    ``pairing`` and ``faces`` see :func:`judge`. Raises :class:`FakeemoError` if a table holds a video that the sample
+    sheet or the quality table does not, or two models judge the same video.
     """
     known = {sample["video_id"] for sample in samples}
     scores: dict[str, Score] = {}
@@ -282,17 +299,20 @@ def evaluate(
                 problem = "is not in the sample sheet" if video_id not in known else "is in two PB tables"
                 raise FakeemoError(f"{pb_table}: video '{video_id}' {problem}; delete the table and run again")
         scores |= mine
-    rows = judge(samples, scores, qc_table)
+    rows = judge(samples, scores, qc_table, pairing, faces)
     write_predictions(predictions_out, rows)
+    found = metrics(rows, protocol, pairing)
     with replacing(metrics_out) as temporary:
-        temporary.write_text(json.dumps(metrics(rows, protocol), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def _summary(rows: Sequence[Prediction]) -> dict[str, Any]:
     """Count ``rows``, and measure those that have both a label and a score; what cannot be measured is None.
 
-    ``confusion[label][predicted]`` are counts. ``paired`` counts pairs, since the two calls of a pair are one
-    decision; a pair of equal scores or of equal labels counts as half right.
+    ``confusion[label][predicted]`` are counts. ``auc_interval`` comes from ``n_draws`` draws of the ``n_subjects``
+    subjects (:func:`fakeemo.evidence.auc_interval`), ``permutation`` tests against chance, ``calibration`` says how far
+    scores can be believed. ``paired`` counts pairs, since the two calls of a pair are one decision; a pair of equal
+    scores or of equal labels counts as half right.
     """
     measured = [row for row in rows if row.label and row.score is not None]
     confusion = {label: {called: 0 for called in LABELS} for label in LABELS}
@@ -312,23 +332,37 @@ def _summary(rows: Sequence[Prediction]) -> dict[str, Any]:
         "accuracy": correct / n if n else None,
         "interval": list(wilson(correct, n)) if n else None,
         "balanced_accuracy": sum(recalls) / 2 if len(recalls) == 2 else None,
-        "auc": _auc_or_none(measured),
         "confusion": confusion,
+        **_evidence(measured),
         "paired": _paired_summary([row for row in rows if row.score is not None]),
     }
 
 
-def _auc_or_none(rows: Sequence[Prediction]) -> float | None:
-    value = auc([row.label == "fake" for row in rows], [float(row.score or 0) for row in rows])
-    return None if math.isnan(value) else value
+def _evidence(rows: Sequence[Prediction]) -> dict[str, Any]:
+    if not rows:
+        return dict.fromkeys(("auc", "auc_interval", "n_subjects", "n_draws", "permutation", "calibration"))
+    is_fake = np.array([row.label == "fake" for row in rows])
+    scores = np.array([float(row.score or 0) for row in rows])
+    # Of an unknown subject nothing else is known either: each such video is one of its own.
+    subjects = [row.subject or f"\t{row.video_id}" for row in rows]
+    called_fake = np.array([row.predicted == "fake" for row in rows])
+    area = auc(is_fake, scores)
+    return {
+        "auc": None if math.isnan(area) else area,
+        "auc_interval": auc_interval(is_fake, scores, subjects),
+        "n_subjects": len(set(subjects)),
+        "n_draws": N_DRAWS,
+        "permutation": permutation_test(is_fake, called_fake, subjects, [row.emotion for row in rows])._asdict(),
+        "calibration": reliability(is_fake, scores),
+    }
 
 
 def _paired_summary(rows: Sequence[Prediction]) -> dict[str, Any]:
-    pairs: dict[tuple[str, str], list[Prediction]] = defaultdict(list)
-    for row in rows:
-        pairs[row.emotion, row.subject].append(row)
-    found = [pair for pair in pairs.values() if len(pair) == 2 and pair[0].label and pair[1].label]
-    n_tied = sum(pair[0].predicted_paired is None for pair in found)
+    by_id = {row.video_id: row for row in rows}
+    pairs = [(row, by_id[row.paired_with]) for row in rows if row.paired_with in by_id]
+    # Each pair stands there twice, once from either side.
+    found = [(a, b) for a, b in pairs if a.video_id < b.video_id and a.label and b.label]
+    n_tied = sum(a.predicted_paired is None for a, _ in found)
     right = sum(
         1.0 if a.predicted_paired is None else (a.predicted_paired == a.label) + (b.predicted_paired == b.label)
         for a, b in found

@@ -2,8 +2,9 @@
 
 The sheet is tab-separated text with a header line. Columns: ``video_id``, ``path``, ``subject``, ``emotion``,
 ``label`` (genuine, fake, or empty where unknown), ``split`` (train, valid, test), and if wanted ``roi``
-(``x,y,w,h`` in pixels of frame ``roi_frame``), ``start_s``, ``end_s``. In cross-validation folds of subjects stand for
-the splits, so column ``split`` is not read and may be left out.
+(``x,y,w,h`` in pixels of frame ``roi_frame``), ``start_s``, ``end_s``. Outside training, ``subject`` may be empty where
+it is not known. In cross-validation folds of subjects stand for the splits, so column ``split`` is not read and may be
+left out, and every subject must be known.
 """
 
 import csv
@@ -30,7 +31,10 @@ _ID = re.compile(r"[A-Za-z0-9._-]+")
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One video of the sheet. Times are in seconds, ``roi`` in pixels of the upright frame ``roi_frame``."""
+    """One video of the sheet. Times are in seconds, ``roi`` in pixels of the upright frame ``roi_frame``.
+
+    An empty ``label`` or ``subject`` is one that is not known.
+    """
 
     video_id: str
     path: str
@@ -100,7 +104,7 @@ def check_splits(path: str | Path, samples: Iterable[Sample]) -> None:
     """Raise :class:`FakeemoError` if a subject stands in two splits, or an emotion cannot be learned."""
     samples = list(samples)
     seen: dict[str, Sample] = {}
-    for sample in samples:
+    for sample in filter(lambda s: s.subject, samples):
         first = seen.setdefault(sample.subject, sample)
         if first.split != sample.split:
             raise FakeemoError(
@@ -171,9 +175,10 @@ def _parse_row(where: str, cells: dict[str, str], emotions: Mapping[str, str]) -
         raise FakeemoError(
             f"{where}, column 'video_id': '{video_id}' must consist of letters, digits, '.', '_' and '-'"
         )
-    for column in ("path", "subject"):
-        if not cells[column]:
-            raise FakeemoError(f"{where}, column '{column}': empty")
+    if not cells["path"]:
+        raise FakeemoError(f"{where}, column 'path': empty")
+    if not cells["subject"] and cells["split"] in ("train", CROSS_VALIDATED):
+        raise FakeemoError(f"{where}, column 'subject': empty; training needs to know who is seen")
     emotion = emotions.get(cells["emotion"].lower())
     if emotion is None:
         raise FakeemoError(

@@ -145,7 +145,11 @@ class Sheet:
     def rows(self) -> list[dict[str, str]]:
         """Give the rows as the evaluation needs them."""
         names = ("video_id", "subject", "emotion", "label", "split")
-        return [{name: getattr(sample, name) for name in names} for sample in self.videos.values()]
+        fold = {video: model.fold for model in self.models.values() for video in model.judged}
+        return [
+            {name: getattr(sample, name) for name in names} | {"fold": fold[video]}
+            for video, sample in self.videos.items()
+        ]
 
 
 def _model(
@@ -238,8 +242,13 @@ def baselines(sheet: Sheet) -> list[str]:
     return ["nearest-pb", "logistic-pb", "direct", *(["pairs"] if all(paired.values()) else [])]
 
 
+def paired_by_faces(config: Mapping[str, Any], sheet: Sheet) -> list[str]:
+    """Give the videos whose faces the evaluation needs: none unless it pairs by them."""
+    return list(sheet.videos) if config["evaluation"]["pairing"] == "faces" else []
+
+
 def gpus(config: Mapping[str, Any]) -> int:
-    """Give the GPUs that a job of the network asks for: none where the config says cpu."""
+    """Give the GPUs that a job of a network or of boosting asks for: none where its part of the config says cpu."""
     return 0 if config["device"] == "cpu" else 1
 
 

@@ -49,6 +49,22 @@ def test_a_rival_that_loses_or_draws_is_named_too():
     assert "as many are right by rival" in words({PAPER: paper, "pairs": paper})[0]
 
 
+def test_pairs_are_compared_apart():
+    def in_pairs(scores):
+        rows = verdicts("11" * len(scores))
+        called = [("genuine", "fake")[:: 1 if right else -1] for right in scores]
+        return [
+            row._replace(predicted_paired=called[i // 2][i % 2], paired_with=rows[i ^ 1].video_id)
+            for i, row in enumerate(rows)
+        ]
+
+    assert words({PAPER: in_pairs([1, 1, 0]), "pairs": in_pairs([1, 1, 1])})[1] == (
+        "Test, by pairs: The rival wins: rival: facial activity, learned from pairs (3 of 3 pairs) against LSTM-PB +"
+        " boosting (2 of 3)."
+    )
+    assert len(words({PAPER: in_pairs([1, 1, 1]), "pairs": in_pairs([1, 1, 0])})) == 1
+
+
 def test_other_methods_are_named_where_they_are_better():
     paper = verdicts("1100" * 5)
     (sentence,) = words({PAPER: paper, "nearest-pb": verdicts("1110" * 5), "one-step": verdicts("1000" * 5)})

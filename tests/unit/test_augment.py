@@ -8,6 +8,7 @@ import skimage.data
 
 from fakeemo import augment, faces, landmarks
 from fakeemo.errors import FakeemoError, VideoError
+from fakeemo.face_picture import face_crop, read_face
 from fakeemo.tables import read_table, write_table
 from fakeemo.video import read_frames
 
@@ -45,6 +46,16 @@ def write_rois(path, n_frames=N_FRAMES, lost=LOST, status="ok", reason="", box=B
     }
     write_table(path, columns, kind="rois", status=status, reason=reason)
     return boxes
+
+
+def test_the_face_is_cut_out_of_the_first_frame_with_one(video, tmp_path):
+    boxes = write_rois(tmp_path / "rois.parquet", lost=(0, 1, 5))
+    run(video, tmp_path, face_out=tmp_path / "face.png")
+    frames = [frame.image for frame in read_frames(video)]
+    assert (read_face(tmp_path / "face.png") == face_crop(frames[2], boxes[2])).all()
+    write_rois(tmp_path / "rois.parquet", n_frames=0, status="no_face", reason="nobody")
+    run(video, tmp_path, face_out=tmp_path / "face.png")
+    assert (read_face(tmp_path / "face.png") == 128).all()
 
 
 def run(video, folder, **changes):

@@ -4,61 +4,22 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import xgboost as xgb
+from pb_toy import SETTINGS, Toy, truth
 from sklearn.metrics import log_loss, roc_auc_score
 
-from fakeemo.boosting import BoostingSettings, _rows, feature_columns, fit_boosting, predict_scores, subject_folds
+from fakeemo.boosting import (
+    _rows,
+    feature_columns,
+    predict_scores,
+    subject_folds,
+)
+from fakeemo.calibration import Calibration, read_calibration
 from fakeemo.errors import FakeemoError
 from fakeemo.evaluation import wilson
-from fakeemo.tables import write_table
-
-SETTINGS = BoostingSettings(trees=80, rate=0.2, reg_lambda=5.0)
-
-
-class Toy:
-    """PB vectors of ``n_subjects``, each with ``n_videos``, by default half of them fake and ``effect`` SD apart."""
-
-    def __init__(self, folder: Path, *, n_subjects=20, n_videos=4, n_variants=3, effect=4.0, n_pb=6, seed=0):
-        self.folder = folder
-        rng = np.random.default_rng(seed)
-        n = n_subjects * n_videos
-        self.video_ids = [f"v{i:03d}" for i in range(n)]
-        self.subjects = {v: f"s{i // n_videos}" for i, v in enumerate(self.video_ids)}
-        self.labels = {v: ("genuine", "fake")[i % 2] for i, v in enumerate(self.video_ids)}
-        centre = rng.normal(size=(n, n_pb))
-        centre[:, 0] += effect * (np.arange(n) % 2 - 0.5)
-        self.pb = (centre[:, None] + 0.1 * rng.normal(size=(n, n_variants, n_pb))).reshape(-1, n_pb).astype(np.float32)
-        self.rows = np.repeat(self.video_ids, n_variants)
-
-    def table(self, pb=None, rows=None, name="pb.parquet") -> Path:
-        pb, rows = self.pb if pb is None else pb, self.rows if rows is None else rows
-        others = np.zeros(len(pb), np.float32)
-        columns = {f"pb_{i}": pb[:, i] for i in range(pb.shape[1])}
-        for column in ("error", "error_genuine", "error_fake", "distance_genuine", "distance_fake"):
-            columns[column] = others
-        write_table(self.folder / name, {"video_id": list(rows), **columns}, kind="pb")
-        return self.folder / name
-
-    def fit(self, *, table=None, labels=None, settings=SETTINGS):
-        fit_boosting(
-            table or self.table(),
-            self.labels if labels is None else labels,
-            self.subjects,
-            self.folder / "boosting.ubj",
-            self.folder / "boosting.json",
-            emotion="anger",
-            settings=settings,
-        )
-        return (self.folder / "boosting.ubj").read_bytes(), json.loads((self.folder / "boosting.json").read_text())
-
-
-def truth(toy, info):
-    names = list(info["out_of_fold"])
-    return np.array([toy.labels[v] == "fake" for v in names]), np.array([info["out_of_fold"][v] for v in names])
 
 
 def test_separable_classes_are_learned_and_carry_over_to_new_subjects(tmp_path):
@@ -183,20 +144,72 @@ def test_the_same_model_whatever_threads_and_cores(tmp_path):
     assert json.loads((tmp_path / "b.json").read_text()) == info
 
 
-def test_a_score_is_the_mean_over_the_variants_and_survives_the_file(tmp_path):
+def test_a_score_is_the_calibrated_mean_over_the_variants_and_survives_the_file(tmp_path):
     toy = Toy(tmp_path, n_subjects=6)
     keep = np.ones(len(toy.rows), bool)
     keep[0] = False  # the first video has two variants, the others three
     table = toy.table(pb=toy.pb[keep], rows=toy.rows[keep])
-    toy.fit(table=table)
+    _, info = toy.fit(table=table)
+    calibration = read_calibration(info)
     scores = predict_scores(table, tmp_path / "boosting.ubj")
     assert list(scores) == toy.video_ids
     booster = xgb.Booster(model_file=tmp_path / "boosting.ubj")
     rows = booster.predict(xgb.DMatrix(toy.pb[keep], feature_names=booster.feature_names))
     for video_id, score in scores.items():
         own = rows[toy.rows[keep] == video_id]
-        assert score.score == pytest.approx(own.mean(), abs=1e-6)
+        assert score.score == pytest.approx(calibration(own.mean()), abs=1e-6)
         assert score.n_variants == len(own) == (2 if video_id == "v000" else 3)
+
+
+def test_scores_are_calibrated_by_what_the_file_says_and_keep_their_order(tmp_path):
+    toy = Toy(tmp_path, effect=1.5)
+    _, info = toy.fit()
+    is_fake, raw = truth(toy, info)
+    calibration = read_calibration(info)
+    assert calibration != Calibration()
+    assert info["calibration"]["log_loss"] == pytest.approx(log_loss(is_fake, calibration(raw)), abs=1e-5)
+    scores = predict_scores(tmp_path / "pb.parquet", tmp_path / "boosting.ubj")
+    file = tmp_path / "boosting.json"
+    file.write_text(json.dumps(info | {"calibration": {"slope": 1, "intercept": 0}}))
+    uncalibrated = predict_scores(tmp_path / "pb.parquet", tmp_path / "boosting.ubj")
+    before, after = (np.array([s.score for s in found.values()]) for found in (uncalibrated, scores))
+    assert after == pytest.approx(calibration(before))
+    assert (np.diff(after[np.argsort(before, kind="stable")]) >= 0).all()
+    assert len(set(after)) == len(set(before))
+
+    for damaged in (json.dumps(info | {"trees": info["trees"] + 1}), "not JSON", json.dumps({"kind": "boosting"})):
+        file.write_text(damaged)
+        with pytest.raises(FakeemoError, match=r"boosting\.json: (not of the same fit as|no calibration of) .*again"):
+            predict_scores(tmp_path / "pb.parquet", tmp_path / "boosting.ubj")
+
+
+def test_one_grid_one_criterion_and_the_fold_scores_of_every_candidate(tmp_path):
+    toy = Toy(tmp_path, effect=1.5, n_subjects=10)
+    settings = replace(SETTINGS, trees=30, depth=[1, 3], rate=(0.05, 0.4))
+    model, info = toy.fit(settings=settings)
+    found = {(c["depth"], c["rate"]): c for c in info["candidates"]}
+    assert list(found) == [(1, 0.05), (1, 0.4), (3, 0.05), (3, 0.4)]
+    chosen = min(info["candidates"], key=lambda c: c["log_loss"])
+    assert {name: info[name] for name in ("depth", "rate", "trees", "log_loss")} == {
+        name: chosen[name] for name in ("depth", "rate", "trees", "log_loss")
+    }
+    sizes = [fold["n_videos"] for fold in info["folds"]]
+    for (depth, rate), candidate in found.items():
+        assert np.average(candidate["log_loss_by_fold"], weights=sizes) == pytest.approx(candidate["log_loss"])
+        # A candidate's figures are those of a fit in which it stands alone.
+        _, alone = toy.fit(settings=replace(settings, depth=depth, rate=rate))
+        assert alone["candidates"] == [candidate]
+        assert [fold["subjects"] for fold in alone["folds"]] == [fold["subjects"] for fold in info["folds"]]
+    assert toy.fit(settings=replace(settings, depth=info["depth"], rate=info["rate"]))[0] == model
+
+
+def test_a_gpu_that_is_not_there_is_not_replaced_in_silence(tmp_path):
+    toy = Toy(tmp_path, n_subjects=4)
+    if xgb.build_info().get("USE_CUDA") and os.path.exists("/dev/nvidia0"):
+        pytest.skip("there is a GPU")
+    with pytest.raises(FakeemoError, match=r"boosting\.device is 'cuda'"):
+        toy.fit(settings=replace(SETTINGS, trees=3, device="cuda"))
+    assert not (tmp_path / "boosting.ubj").exists()
 
 
 def test_features_by_choice():

@@ -23,6 +23,7 @@ from fakeemo.evaluation import (
     wilson,
     write_predictions,
 )
+from fakeemo.face_picture import write_face
 from fakeemo.tables import write_table
 
 # Few distinct values, so that ties are common.
@@ -128,12 +129,13 @@ def test_predictions_have_a_row_for_every_video_of_the_sheet_in_its_order():
     rows = predictions(SHEET, SCORES, STATUSES)
     assert [row.video_id for row in rows] == list("bacdefghijklmn")
     by_id = {row.video_id: row for row in rows}
-    assert by_id["b"] == Prediction("b", "s1", "anger", "test", "fake", 0.7, "fake", "fake", 3, "ok")
-    assert by_id["a"] == Prediction("a", "s1", "anger", "test", "genuine", 0.6, "fake", "genuine", 3, "ok")
+    assert by_id["b"] == Prediction("b", "s1", "anger", "test", "fake", 0.7, "fake", "fake", 3, "ok", "a")
+    assert by_id["a"] == Prediction("a", "s1", "anger", "test", "genuine", 0.6, "fake", "genuine", 3, "ok", "b")
     assert by_id["g"] == Prediction("g", "s4", "anger", "test", "genuine", None, None, None, 0, "no_face")
     assert by_id["e"].predicted == "genuine"  # a score of one half says nothing: not called fake
     # A tie, a pair of which one cannot be used, a subject with one video, and one with three: no pair.
     assert [by_id[v].predicted_paired for v in "efghilmn"] == [None] * 8
+    assert [by_id[v].paired_with for v in "efghilmn"] == ["f", "e", *[None] * 6]
     assert (by_id["j"].predicted_paired, by_id["k"].predicted_paired) == ("fake", "genuine")
     assert predictions(SHEET, {}, STATUSES)[0].status == "not_scored"
 
@@ -150,8 +152,10 @@ def test_predictions_survive_the_file(tmp_path):
     write_predictions(tmp_path / "p.csv", rows)
     assert read_predictions(tmp_path / "p.csv") == rows
     text = (tmp_path / "p.csv").read_text().splitlines()
-    assert text[0] == "video_id,subject,emotion,split,label,score,predicted,predicted_paired,n_variants,status"
-    assert text[7] == "g,s4,anger,test,genuine,,,,0,no_face"
+    assert (
+        text[0] == "video_id,subject,emotion,split,label,score,predicted,predicted_paired,n_variants,status,paired_with"
+    )
+    assert text[7] == "g,s4,anger,test,genuine,,,,0,no_face,"
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     with pytest.raises(FakeemoError, match=r"other\.csv"):
         read_predictions(tmp_path / "other.csv")
@@ -191,6 +195,39 @@ def test_metrics_of_a_table_made_by_hand():
     json.dumps(found, allow_nan=False)
 
 
+def test_what_the_videos_can_show_stands_beside_the_accuracy():
+    found = metrics(predictions(SHEET, SCORES, STATUSES))
+    anger = found["splits"]["test"]["emotions"]["anger"]
+    # s1, s2 and s3 have both labels; s4's genuine video has no score.
+    assert (anger["permutation"]["within_subject"], anger["permutation"]["within_emotion"]) == (6, 1)
+    # Swapping the labels of s1 (both called fake), s2 (neither) or s3 (neither) changes nothing.
+    assert anger["permutation"]["p"] == pytest.approx(1)
+    assert anger["n_subjects"] == 4
+    assert anger["n_draws"] >= 2000
+    low, high = anger["auc_interval"]
+    assert 0 <= low < anger["auc"] < high <= 1
+    labels, scores = [1, 0, 0, 1, 0, 1, 1], [0.7, 0.6, 0.4, 0.3, 0.5, 0.5, 0.9]
+    assert anger["calibration"]["brier"] == pytest.approx(sklearn_metrics.brier_score_loss(labels, scores))
+    assert found["splits"]["test"]["emotions"]["sadness"]["auc_interval"] is None
+
+
+def test_videos_of_unknown_subjects_are_each_of_a_subject_of_its_own():
+    rows = sheet("a,,anger,fake,test", "b,,anger,genuine,test", "c,,anger,fake,test", "d,,anger,genuine,test")
+    scores = {name: Score(score, 1) for name, score in zip("abcd", (0.9, 0.2, 0.4, 0.6), strict=True)}
+    statuses = dict.fromkeys("abcd", "ok")
+    found = metrics(predictions(rows, scores, statuses))
+    cell = found["splits"]["test"]["overall"]
+    assert (cell["n_subjects"], cell["paired"]["n_pairs"]) == (4, 0)
+    assert cell["permutation"] == {"p": pytest.approx(5 / 6), "within_subject": 0, "within_emotion": 4}
+    assert found["pairing"]["by"] == "subject"
+    # Pairs found otherwise, by faces say, are taken as they are.
+    paired = predictions(rows, scores, statuses, [("a", "d"), ("c", "b")])
+    assert [row.predicted_paired for row in paired] == ["fake", "genuine", "fake", "genuine"]
+    found = metrics(paired, "faces")
+    assert found["splits"]["test"]["overall"]["paired"]["correct"] == 2
+    assert "nobody knows of new videos" in found["pairing"]["presumes"]
+
+
 def test_a_pair_of_equal_labels_counts_as_half_right():
     rows = sheet("a,s1,anger,fake,test", "b,s1,anger,fake,test")
     found = metrics(predictions(rows, {"a": Score(0.9, 1), "b": Score(0.1, 1)}, {"a": "ok", "b": "ok"}))
@@ -203,6 +240,14 @@ def test_unlabelled_videos_get_predictions_and_no_accuracy():
     found = metrics(predictions(rows, {"a": Score(0.9, 1), "b": Score(0.1, 1)}, {"a": "ok", "b": "ok"}))
     overall = found["splits"]["test"]["overall"]
     assert (overall["n_unlabelled"], overall["n"], overall["accuracy"], overall["interval"]) == (2, 0, None, None)
+    for name in ("balanced_accuracy", "auc", "auc_interval", "permutation", "calibration"):
+        assert overall[name] is None
+    assert overall["paired"]["accuracy"] is None
+    judged = predictions(rows, {"a": Score(0.9, 1), "b": Score(0.1, 1)}, {"a": "ok", "b": "ok"})
+    assert [(row.score, row.predicted, row.predicted_paired) for row in judged] == [
+        (0.9, "fake", "fake"),
+        (0.1, "genuine", "genuine"),
+    ]
 
 
 def test_evaluate_from_files_to_files(tmp_path):
@@ -242,6 +287,16 @@ def test_evaluate_from_files_to_files(tmp_path):
     assert found["splits"]["test"]["overall"]["correct"] == sum(row["label"] == row["predicted"] for row in test)
     assert found["excluded"] == {"unreadable": 1}
 
+    write_face(tmp_path / "face.png", None)
+    faces = {s["video_id"]: tmp_path / "face.png" for s in samples}
+    out = tmp_path / "p.csv", tmp_path / "by_faces.json"
+    evaluate(tables, models, samples, tmp_path / "qc.parquet", *out, pairing="faces", faces=faces)
+    by_faces = json.loads(out[1].read_text())
+    assert by_faces["pairing"]["by"] == "faces"
+    assert by_faces["splits"]["test"]["overall"]["paired"]["n_pairs"] == 2 + 1  # of four videos, and of three
+    assert by_faces["splits"]["train"]["overall"]["paired"]["n_pairs"] == 0
+
+    run()
     before = (tmp_path / "p.csv").read_bytes(), (tmp_path / "m.json").read_bytes()
     run()
     assert ((tmp_path / "p.csv").read_bytes(), (tmp_path / "m.json").read_bytes()) == before

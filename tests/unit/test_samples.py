@@ -60,7 +60,7 @@ def test_accepts_synonyms_and_letter_case(tmp_path):
             ["line 2", "'split'", "did you mean 'train'"],
         ),
         ([HEADER, ROWS[0].replace("a\ta", "a b\ta"), *ROWS[1:]], ["line 2", "'video_id'", "'a b'"]),
-        ([HEADER, ROWS[0].replace("s1", ""), *ROWS[1:]], ["line 2", "'subject'", "empty"]),
+        ([HEADER, ROWS[0].replace("s1", ""), *ROWS[1:]], ["line 2", "'subject'", "empty", "training"]),
         ([HEADER, *ROWS, ROWS[0].replace("a.mp4", "d.mp4")], ["'video_id'", "'a' stands twice"]),
         ([HEADER, *ROWS, ROWS[0].replace("a\t", "d\t", 1)], ["'path'", "a.mp4 stands twice"]),
         ([HEADER, *ROWS[:2], ROWS[2].replace("s2", "s1")], ["'split'", "'s1'", "'train'", "'test'"]),

@@ -48,6 +48,28 @@ def test_only_jobs_of_the_network_ask_for_a_gpu(project, device, gpus):
     assert asking == ({"train", "recognise"} if gpus else set())
 
 
+def test_boosting_asks_for_a_gpu_where_it_is_to_use_one(project):
+    made = project()
+    for device, asks in (("cpu", False), ("cuda", True)):
+        made.change(boosting={"device": device})
+        done = made.snakemake("--dry-run")
+        (block,) = re.findall(r"^rule boost:\n((?:    .*\n)*)", done.stdout + done.stderr, re.M)
+        assert ("gpu=1" in block) == asks
+
+
+def test_depths_and_rates_may_be_lists_and_rates_differ_by_emotion():
+    def settings(**boosting):
+        config = plan.complete_config({"samples": "x", "boosting": boosting}, SCHEMA, ["mine.yaml"])
+        return {emotion: plan.boosting_settings(config, emotion) for emotion in ("anger", "sadness")}
+
+    assert settings()["anger"]["depth"] == 2
+    found = settings(depth=[1, 2], rate={"anger": [0.1, 0.5], "sadness": 0.4})
+    assert (found["anger"]["depth"], found["anger"]["rate"], found["sadness"]["rate"]) == ([1, 2], [0.1, 0.5], 0.4)
+    for faulty in ({"depth": []}, {"depth": [0]}, {"rate": [0.1, 0]}, {"rate": {"anger": []}}, {"device": "gpu"}):
+        with pytest.raises(FakeemoError, match=r"mine\.yaml: key 'boosting\."):
+            settings(**faulty)
+
+
 def test_no_video_of_another_split_reaches_training(project):
     made = project(3, 2, 2, ("anger", "happiness"))
     done = made.snakemake("--dry-run")

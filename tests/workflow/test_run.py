@@ -14,6 +14,7 @@ from conftest import Project
 from fakeemo.demo import DemoSettings, demo_sheet, render_clip
 from fakeemo.evaluation import wilson
 from fakeemo.landmarks import default_model
+from fakeemo.pairing import pairs_by_faces
 from fakeemo.tables import read_table
 
 SMALL = {"train": 1, "valid": 1, "test": 1}  # variants
@@ -76,6 +77,14 @@ def test_every_file_of_the_contract_is_there(small):
         assert list((small.folder / "logs" / rule).iterdir())
 
 
+def test_faces_find_the_two_clips_of_a_subject(small):
+    rows = [row | {"subject": ""} for row in demo_sheet(6, 1, 8, emotions=["happiness", "surprise"])]
+    faces = {row["video_id"]: small.folder / "results" / "faces" / f"{row['video_id']}.png" for row in rows}
+    pairs = pairs_by_faces(rows, faces, faces)
+    assert len(pairs) == 2 * (8 + 1)
+    assert all(a.replace("genuine", "fake") == b.replace("genuine", "fake") for a, b in pairs)
+
+
 def test_a_second_run_finds_nothing_to_do(small):
     assert not small.jobs()
     for file in (small.folder / "data").rglob("*.mp4"):
@@ -116,6 +125,7 @@ def test_new_content_of_a_video_runs_its_jobs_again_and_what_depends_on_them(sma
         ({"network": {"hidden": 65}}, {"train", "recognise", "boost", "evaluate", "report"}),
         ({"recognition": {"steps": 31}}, {"recognise", "boost", "evaluate", "report"}),
         ({"boosting": {"depth": 3}}, {"boost", "evaluate", "report"}),
+        ({"evaluation": {"pairing": "faces"}}, {"evaluate", "report"}),
         (
             {"tracking": {"check_s": 0.5}},
             {"roi", "landmarks", "quality", "train", "recognise", "boost", "evaluate", "report"},

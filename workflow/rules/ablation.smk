@@ -57,7 +57,11 @@ use rule evaluate as ablation_evaluate with:
         models=expand(
             rules.ablation_boost.output.model, model=SHEET.models, allow_missing=True
         ),
+        infos=expand(
+            rules.ablation_boost.output.info, model=SHEET.models, allow_missing=True
+        ),
         quality=rules.quality.output.table,
+        faces=rules.evaluate.input.faces,
     output:
         predictions="results/ablation/{arm}/predictions.csv",
         metrics="results/ablation/{arm}/metrics.json",
@@ -92,6 +96,7 @@ rule baseline:
             else rules.activity.output.table
         ),
         quality=rules.quality.output.table,
+        faces=rules.evaluate.input.faces,
     output:
         predictions="results/ablation/{baseline}/predictions.csv",
     log:
@@ -104,6 +109,7 @@ rule baseline:
         code=plan.code("baseline", "baselines"),
         models=[model._asdict() for model in SHEET.models.values()],
         samples=SHEET.rows(),
+        pairing=config["evaluation"]["pairing"],
         seed=config["seed"],
     script:
         "../scripts/baseline.py"
@@ -130,6 +136,7 @@ rule ablation:
         code=plan.code("ablation", "ablation"),
         names=["paper", *plan.ARMS, *plan.baselines(SHEET)],
         protocol=plan.protocol_in_words(config, SHEET),
+        pairing=config["evaluation"]["pairing"],
         demo="demo" in config,
     script:
         "../scripts/ablation.py"

@@ -12,6 +12,8 @@ rule boost:
     conda:
         "../envs/fakeemo.yaml"
     threads: config["boosting"]["threads"]
+    resources:
+        gpu=plan.gpus(config["boosting"]),
     params:
         code=plan.code("boost", "boosting"),
         labels=lambda w: SHEET.models[w.model].labels,
@@ -25,7 +27,11 @@ rule evaluate:
     input:
         pb=expand(rules.recognise.output.pb, model=SHEET.models),
         models=expand(rules.boost.output.model, model=SHEET.models),
+        infos=expand(rules.boost.output.info, model=SHEET.models),
         quality=rules.quality.output.table,
+        faces=expand(
+            rules.landmarks.output.face, video=plan.paired_by_faces(config, SHEET)
+        ),
     output:
         predictions=report(
             "results/predictions.csv",
@@ -44,6 +50,7 @@ rule evaluate:
         samples=SHEET.rows(),
         judged=SHEET.judged(),
         protocol=plan.protocol_in_words(config, SHEET),
+        pairing=config["evaluation"]["pairing"],
     script:
         "../scripts/evaluate.py"
 

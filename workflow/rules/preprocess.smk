@@ -48,6 +48,7 @@ rule landmarks:
         landmarks="results/landmarks/{video}.parquet",
         variants="results/variants/{video}.parquet",
         sheet="results/qc/{video}.jpg",
+        face="results/faces/{video}.png",
     log:
         "logs/landmarks/{video}.log",
     benchmark:

@@ -11,5 +11,6 @@ with job(snakemake.log[0]):
         snakemake.output.table,
         snakemake.output.numbers,
         snakemake.output.page,
+        pairing=params.pairing,
         demo=params.demo,
     )

@@ -1,5 +1,7 @@
 """Rule baseline. In: PB vectors or facial activity. Out: the verdict of one baseline on every video."""
 
+from pathlib import Path
+
 from fakeemo.baselines import write_baseline
 from fakeemo.jobs import job
 
@@ -12,5 +14,7 @@ with job(snakemake.log[0]):
         params.samples,
         snakemake.input.quality,
         snakemake.output.predictions,
+        pairing=params.pairing,
+        faces={Path(face).stem: face for face in snakemake.input.faces},
         seed=params.seed,
     )

@@ -1,4 +1,6 @@
-"""Rule evaluate. In: PB vectors and classifiers of all emotions. Out: the verdict on every video, and how many hold."""
+"""Rule evaluate. In: PB vectors and classifiers of all emotions, faces to pair. Out: the verdict on every video, and how many hold."""
+
+from pathlib import Path
 
 from fakeemo.evaluation import evaluate
 from fakeemo.jobs import job
@@ -13,4 +15,6 @@ with job(snakemake.log[0]):
         snakemake.output.metrics,
         judged=snakemake.params.judged,
         protocol=snakemake.params.protocol,
+        pairing=snakemake.params.pairing,
+        faces={Path(face).stem: face for face in snakemake.input.faces},
     )

@@ -1,4 +1,4 @@
-"""Rule landmarks. In: a video and its boxes. Out: 68 points a frame, the 40 of each jittered variant, one picture."""
+"""Rule landmarks. In: a video and its boxes. Out: 68 points a frame, the 40 of each jittered variant, two pictures."""
 
 from fakeemo.augment import landmark_video
 from fakeemo.jobs import job
@@ -11,6 +11,7 @@ with job(snakemake.log[0]):
         snakemake.output.landmarks,
         snakemake.output.variants,
         snakemake.output.sheet,
+        snakemake.output.face,
         video_id=snakemake.wildcards.video,
         n_variants=params.n_variants,
         jitter_px=params.jitter_px,
