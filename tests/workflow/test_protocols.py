@@ -1,4 +1,4 @@
-"""Protocols: who is trained on and who is judged, by dry runs; one cross-validation is run in earnest."""
+"""Protocols and ablation: who is trained on and who is judged, by dry runs; one of each is run in earnest."""
 
 import csv
 import io
@@ -9,6 +9,7 @@ import pytest
 from conftest import REPOSITORY, Project
 
 from fakeemo import workflow as plan
+from fakeemo.ablation import METHODS
 from fakeemo.demo import demo_sheet
 from fakeemo.errors import FakeemoError
 from fakeemo.tables import read_table
@@ -23,13 +24,13 @@ def read(project: Project) -> plan.Sheet:
     return plan.read_sheet(plan.complete_config(config, SCHEMA, []))
 
 
-def inputs(project: Project, rule: str) -> dict[str, set[str]]:
+def inputs(project: Project, rule: str, *target: str) -> dict[str, set[str]]:
     """Give the videos whose variants go into each job of a rule, by the job's model, as Snakemake plans them."""
-    done = project.snakemake("--dry-run")
+    done = project.snakemake("--dry-run", *target)
     assert done.returncode == 0, done.stdout + done.stderr
     found = {}
     for block in re.findall(rf"^rule {rule}:\n((?:    .*\n)*)", done.stdout + done.stderr, re.M):
-        (model,) = re.findall(r"^    wildcards: model=(.*)$", block, re.M)
+        (model,) = re.findall(r"^    wildcards: .*model=([^,\n]+)", block, re.M)
         (files,) = re.findall(r"^    input: (.*)$", block, re.M)
         found[model] = set(re.findall(r"results/variants/([^ ,]+)\.parquet", files))
     return found
@@ -43,6 +44,42 @@ def test_job_counts(project, protocol, models):
     preprocessing = {"demo": 6, "roi": 24, "engine": 1, "landmarks": 24, "quality": 1}
     of_models = dict.fromkeys(("train", "recognise", "boost"), models)
     assert project(3, 2, 1, TWO, **protocol).rules() == preprocessing | of_models | {"evaluate": 1, "report": 1}
+
+
+@pytest.mark.parametrize(("protocol", "models"), [({}, 2), ({"protocol": "k-fold", "folds": 3}, 6)])
+def test_job_counts_of_the_ablation(project, protocol, models):
+    made = project(3, 2, 1, TWO, **protocol)
+    ablation = made.rules("ablation")
+    default = made.rules()
+    del default["report"]
+    assert {rule: n for rule, n in ablation.items() if rule in default} == default
+    assert {rule: n for rule, n in ablation.items() if rule not in default} == {
+        "ablation_train": models,  # without augmentation
+        "ablation_recognise": 3 * models,  # one step, converged, without augmentation
+        "ablation_boost": 3 * models,
+        "ablation_evaluate": 3,
+        "activity": 1,
+        "baseline": 4,
+        "ablation": 1,
+    }
+    assert inputs(made, "ablation_train", "ablation") == inputs(made, "train")
+
+
+def test_without_pairs_for_training_the_ablation_leaves_out_what_learns_from_them(project):
+    made = project(4, 1, 1)
+    rows = demo_sheet(4, 1, 1, emotions=["happiness"])
+    own = {"s01": "fake", "s02": "genuine", "s03": "fake", "s04": "genuine"}
+    made.write_sheet([row for row in rows if own.get(row["subject"], row["label"]) == row["label"]])
+    assert made.rules("ablation")["baseline"] == 3
+
+
+def test_an_arm_differs_from_the_config_in_its_own_keys_alone(project):
+    config = plan.complete_config(project().config, SCHEMA, [])
+    for name, changes in plan.ARMS.items():
+        arm = plan.arm(config, name)
+        for section, values in config.items():
+            assert arm[section] == (values | changes[section] if section in changes else values)
+        assert set(arm) == set(config)
 
 
 @pytest.mark.parametrize("protocol", [{"protocol": "k-fold", "folds": 3}, {"protocol": "leave-one-subject-out"}])
@@ -234,3 +271,31 @@ def test_preprocessing_is_shared_between_protocols(crossed):
     finally:
         crossed.change(protocol="k-fold")
     assert not crossed.jobs()
+
+
+def test_the_ablation_has_every_method_over_the_same_videos(crossed):
+    crossed.run("--cores", "2", "--", "ablation")
+    found = json.loads((crossed.folder / "results" / "ablation.json").read_text())
+    assert list(found["splits"]) == ["cv"]
+    cells = found["splits"]["cv"]["methods"]
+    assert list(cells) == list(METHODS)
+    assert cells["paper"] == json.loads(crossed.read("metrics.json"))["splits"]["cv"]["overall"] | {"mcnemar": None}
+    # 15 labelled videos; s01's surprise has no pair of labels.
+    assert {(cell["n"], cell["paired"]["n_pairs"]) for cell in cells.values()} == {(15, 7)}
+    assert {cell["mcnemar"]["n"] for name, cell in cells.items() if name != "paper"} == {15}
+    ids = [row["video_id"] for row in predictions_of(crossed)]
+    for name in set(METHODS) - {"paper"}:
+        rows = list(csv.DictReader(io.StringIO(crossed.read(f"ablation/{name}/predictions.csv").decode())))
+        assert [row["video_id"] for row in rows] == ids
+        assert {row["n_variants"] for row in rows} == ({"1"} if name == "plain" else {"2"})
+    for model in read(crossed).models:
+        learned = json.loads((crossed.folder / "results" / "models" / model / "config.json").read_text())
+        plain = crossed.folder / "results" / "ablation" / "plain" / "models" / model / "config.json"
+        assert json.loads(plain.read_text())["videos"] == learned["videos"]
+        steps = read_table(crossed.folder / "results" / "ablation" / "one-step" / "pb" / f"{model}.parquet")[0]["steps"]
+        assert set(steps) == {1}
+    page = crossed.read("report/ablation.html").decode()
+    assert all(title in page for title in METHODS.values())
+    assert found["protocol"] in page
+    assert len(crossed.read("ablation.csv").splitlines()) == 1 + len(METHODS)
+    assert not crossed.jobs("--", "ablation")
