@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 N_DRAWS = 2000
+MIN_SUBJECTS = 5
 _MAX_BINS, _PER_BIN = 10, 10
 _EPSILON = 1e-7  # keeps the log-loss of a score of exactly 0 or 1 finite
 
@@ -36,8 +37,9 @@ def auc_interval(
     """Give the 95 % interval of the AUC by the cluster bootstrap (Field & Welsh, 2007), percentile method.
 
     Each draw takes as many subjects as there are, with replacement, and all videos of each. Draws without both labels
-    are left out. None where draws cannot say anything: below two subjects, or where scores part the labels fully or
-    not at all (so would every draw). With ten subjects or fewer such intervals tend to be too narrow.
+    are left out. None where draws cannot say anything: below five subjects (four can be drawn in 35 ways only, too few
+    for tails of 2.5 %), or where scores part the labels fully or not at all (so would every draw). With some ten
+    subjects or fewer such intervals tend to be too narrow.
 
     Args:
         is_fake: (videos,), labels of both kinds.
@@ -47,7 +49,7 @@ def auc_interval(
         seed: of the draws.
     """
     names, cluster = np.unique(np.asarray(subjects), return_inverse=True)
-    if len(names) < 2 or is_fake.all() or not is_fake.any():
+    if len(names) < MIN_SUBJECTS or is_fake.all() or not is_fake.any():
         return None
     rng = np.random.default_rng(seed)
     times = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws).astype(float)
@@ -65,12 +67,13 @@ def auc_interval(
 def permutation_test(
     is_fake: NDArray[np.bool_], called_fake: NDArray[np.bool_], subjects: Sequence[str], emotions: Sequence[str]
 ) -> Permutation:
-    """Test whether as many videos would be judged rightly if labels had nothing to do with videos; exact, one-sided.
+    """Test whether labels that have nothing to do with the videos would be met as well, or as badly: exact, two-sided.
 
     Labels are permuted among the videos of one subject and emotion where these have both labels, so that neither the
     person nor the emotion can be what is recognised; among all other videos of one emotion. Within a block of n videos,
     of which f are fake and c are called fake, the number rightly called fake is hypergeometric; the distribution of the
-    sum over blocks is their convolution. It contains the labels as they are, so p is never 0.
+    sum over blocks is their convolution. What counts is how far the number of right verdicts is from its mean. The
+    labels as they are count among the permutations, so p is never 0.
 
     Args:
         is_fake: (videos,), the labels.
@@ -92,9 +95,11 @@ def permutation_test(
         shares[::2] = [comb(f, h) * comb(n - f, c - h) / comb(n, c) for h in hits]
         distribution = np.convolve(distribution, shares)
         least += n - f - c + 2 * hits[0]
-    correct = int((is_fake == called_fake).sum())
-    p = min(1.0, float(distribution[correct - least :].sum()))
-    return Permutation(p, int(within.sum()), int((~within).sum()))
+    counts = least + np.arange(len(distribution))
+    expected = float(distribution @ counts)
+    distance = abs(int((is_fake == called_fake).sum()) - expected)
+    p = float(distribution[np.abs(counts - expected) >= distance - 1e-9].sum())
+    return Permutation(min(1.0, p), int(within.sum()), int((~within).sum()))
 
 
 def reliability(is_fake: NDArray[np.bool_], scores: NDArray[np.float64], *, seed: int = 0) -> dict[str, Any]:

@@ -1,88 +1,41 @@
-"""The figures of the report, as files fit for a paper and as panels for the page, with the numbers behind them.
-
-Each figure is drawn twice by the same code: once whole, as SVG and PNG with a CSV file of its numbers beside them,
-and once panel by panel, as SVG text that the page lays out by its own width. Nothing in the files depends on the
-time or the machine's clock, so equal inputs give equal files.
-"""
+"""The figures of the report, as files fit for a paper and as panels for the page, with the numbers behind them."""
 
 import csv
-import io
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from fakeemo.evaluation import Prediction, auc, roc_curve
+from fakeemo import drawing
+from fakeemo.calibration import read_calibration
+from fakeemo.drawing import (
+    FAKE,
+    GENUINE,
+    INK,
+    MARKERS,
+    MUTED,
+    RULE,
+    SPLIT_NAMES,
+    STYLE,
+    Panel,
+    Size,
+    split_style,
+)
+from fakeemo.evaluation import Prediction, auc, roc_curve, wilson
+from fakeemo.evidence import reliability
 from fakeemo.samples import JUDGED
-from fakeemo.tables import read_table, replacing
+from fakeemo.tables import read_table
 
-FIGURES = ("accuracy", "roc", "pb_space", "learning_curves", "boosting")  # each .svg, .png and .csv
-
-# In the page each of these colours becomes the CSS variable of that name, so that it follows light and dark.
-# Genuine and fake are the blue and vermilion of Okabe & Ito, told apart under all common colour blindness.
-_COLOURS = {
-    "ink": "#22262b",
-    "muted": "#69707a",
-    "rule": "#d5d9de",
-    "genuine": "#0072b2",
-    "fake": "#d55e00",
-}
-_INK, _MUTED, _RULE, _GENUINE, _FAKE = _COLOURS.values()
-_STYLE: Any = {
-    "font.size": 8,
-    "axes.titlesize": 9,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.edgecolor": _MUTED,
-    "axes.labelcolor": _INK,
-    "axes.titlecolor": _INK,
-    "axes.linewidth": 0.6,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.unicode_minus": True,
-    "text.color": _INK,
-    "xtick.color": _MUTED,
-    "ytick.color": _MUTED,
-    "xtick.labelcolor": _INK,
-    "ytick.labelcolor": _INK,
-    "grid.color": _RULE,
-    "grid.linewidth": 0.6,
-    "legend.frameon": False,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "fakeemo",
-}
-_MARKERS = {"train": "o", "valid": "^", "test": "s", "cv": "o"}
-_SPLIT_NAMES = {"train": "training", "valid": "validation", "test": "test", "cv": "cross-validation"}
-_DPI = 200
-_FOOT = 0.2  # inches below the panels of a file, for the protocol
+FIGURES = ("accuracy", "roc", "reliability", "pb_space", "learning_curves", "boosting")  # each .svg, .png and .csv
 
 
-class _Size(NamedTuple):
-    """Hold a panel's width and height and the margins around its axes, all in inches."""
-
-    width: float
-    height: float
-    left: float = 0.5
-    right: float = 0.1
-    bottom: float = 0.42
-    top: float = 0.25
-
-
-class Panel(NamedTuple):
-    """Hold one drawing for the page: its SVG element as text, in which colours are CSS variables."""
-
-    name: str
-    svg: str
-
-
-_Save = Callable[..., list[Panel]]  # _save, with the folder and the protocol given
+_Save = Callable[..., list[Panel]]  # drawing.save, with the folder and the protocol given
 
 
 def draw_figures(
@@ -99,11 +52,12 @@ def draw_figures(
     ``histories`` and ``pb_tables`` are files by model (an emotion, or an emotion and a fold), ``boosting`` what
     ``boosting.fit_boosting`` found by model. Each file says by which protocol its videos were judged.
     """
-    save = partial(_save, Path(folder), metrics["protocol"])
-    with matplotlib.rc_context(_STYLE):
+    save = partial(drawing.save, Path(folder), metrics["protocol"])
+    with matplotlib.rc_context(STYLE):
         return {
             "accuracy": _draw_accuracy(save, metrics),
             "roc": _draw_roc(save, predictions),
+            "reliability": _draw_reliability(save, predictions, metrics, boosting),
             "pb_space": _draw_pb_space(save, predictions, pb_tables),
             "learning_curves": _draw_learning_curves(save, histories),
             "boosting": _draw_boosting(save, boosting),
@@ -137,20 +91,20 @@ def _draw_accuracy(save: _Save, metrics: Mapping[str, Any]) -> list[Panel]:
     names = list(dict.fromkeys(name for split in splits for name in cells[split]))
 
     def draw(ax: Axes, _: str) -> None:
-        ax.axvline(50, color=_MUTED, linewidth=0.8, linestyle=(0, (1, 1.5)))
+        ax.axvline(50, color=MUTED, linewidth=0.8, linestyle=(0, (1, 1.5)))
         for k, split in enumerate(splits):
-            style = _split_style(split)
+            style = split_style(split)
             for y, name in enumerate(names):
                 cell = cells[split].get(name)
                 if cell and cell["n"]:
                     low, high = (100 * value for value in cell["interval"])
                     at = y + (k - (len(splits) - 1) / 2) * 0.3
                     ax.plot([low, high], [at, at], color=style["color"], linewidth=1.2)
-                    label = _SPLIT_NAMES[split] if name == names[0] else None
+                    label = SPLIT_NAMES[split] if name == names[0] else None
                     ax.plot(
                         100 * cell["accuracy"],
                         at,
-                        _MARKERS[split],
+                        MARKERS[split],
                         **style | {"linestyle": ""},
                         label=label,
                         clip_on=False,
@@ -163,14 +117,17 @@ def _draw_accuracy(save: _Save, metrics: Mapping[str, Any]) -> list[Panel]:
         if ax.get_legend_handles_labels()[0]:
             ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0)
 
-    header = ("split", "emotion", "n", "correct", "accuracy", "low", "high", "balanced_accuracy", "auc")
+    counted = ("split", "emotion", "n", "correct", "accuracy", "low", "high", "balanced_accuracy")
+    header = (*counted, "auc", "auc_low", "auc_high", "p_value")
     numbers = []
     for split, part in metrics["splits"].items():
         for name, cell in {"all": part["overall"], **part["emotions"]}.items():
             low, high = cell["interval"] or (None, None)
             counts = (cell["n"], cell["correct"], cell["accuracy"], low, high)
-            numbers.append((split, name, *counts, cell["balanced_accuracy"], cell["auc"]))
-    size = _Size(4.6, 0.9 + 0.36 * max(1, len(names)), left=0.75)
+            areas = (cell["auc"], *(cell["auc_interval"] or (None, None)))
+            p_value = cell["permutation"]["p"] if cell["permutation"] else None
+            numbers.append((split, name, *counts, cell["balanced_accuracy"], *areas, p_value))
+    size = Size(4.6, 0.9 + 0.36 * max(1, len(names)), left=0.75)
     return save("accuracy", draw, ["Accuracy by emotion"], size, header, numbers)
 
 
@@ -188,20 +145,20 @@ def _draw_roc(save: _Save, predictions: Sequence[Prediction]) -> list[Panel]:
                 continue
             scores = [float(row.score or 0) for row in rows]
             curve = roc_curve(is_fake, scores)
-            curves[emotion, split] = curve, f"{_SPLIT_NAMES[split]}: AUC {auc(is_fake, scores):.2f}, {len(rows)} videos"
+            curves[emotion, split] = curve, f"{SPLIT_NAMES[split]}: AUC {auc(is_fake, scores):.2f}, {len(rows)} videos"
             numbers += [(emotion, split, *point) for point in curve]
 
     def draw(ax: Axes, emotion: str) -> None:
         ax.set_title(emotion)
-        ax.plot([0, 1], [0, 1], color=_RULE, linewidth=0.8)
+        ax.plot([0, 1], [0, 1], color=RULE, linewidth=0.8)
         found = [split for split in reversed(JUDGED) if (emotion, split) in curves]
         for split in found:
             curve, label = curves[emotion, split]
-            ax.plot(curve[:, 0], curve[:, 1], **_split_style(split), label=label, clip_on=False)
+            ax.plot(curve[:, 0], curve[:, 1], **split_style(split), label=label, clip_on=False)
         if found:
             ax.legend(loc="upper left", bbox_to_anchor=(0, -0.22), handlelength=2, borderaxespad=0, reverse=True)
         else:
-            ax.text(0.5, 0.5, "no labelled videos of both kinds", ha="center", color=_MUTED)
+            ax.text(0.5, 0.5, "no labelled videos of both kinds", ha="center", color=MUTED)
         ax.set_xlim(-0.02, 1.02)
         ax.set_ylim(-0.02, 1.02)
         ax.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
@@ -211,7 +168,74 @@ def _draw_roc(save: _Save, predictions: Sequence[Prediction]) -> list[Panel]:
         ax.set_ylabel("fake called fake")
 
     header = ("emotion", "split", "false_positive_rate", "true_positive_rate", "threshold")
-    return save("roc", draw, emotions, _Size(2.6, 2.9, right=0.2, bottom=0.8), header, numbers)
+    return save("roc", draw, emotions, Size(2.6, 2.9, right=0.2, bottom=0.8), header, numbers)
+
+
+def held_out_training(
+    predictions: Sequence[Prediction], boosting: Mapping[str, Mapping[str, Any]]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Give the training videos' labels (True: fake), held-out raw scores, and those calibrated: (videos,) each.
+
+    The folds chose the boosting's settings and its calibration by these scores, so they flatter a little.
+    """
+    labels = {row.video_id: row.label for row in predictions}
+    is_fake, raw, calibrated = [], [], []
+    for info in boosting.values():
+        found = info["out_of_fold"]
+        is_fake += [labels[video_id] == "fake" for video_id in found]
+        raw += list(found.values())
+        calibrated += list(read_calibration(info)(list(found.values())))
+    return np.array(is_fake, bool), np.array(raw, float), np.array(calibrated, float)
+
+
+def _draw_reliability(
+    save: _Save,
+    predictions: Sequence[Prediction],
+    metrics: Mapping[str, Any],
+    boosting: Mapping[str, Mapping[str, Any]],
+) -> list[Panel]:
+    curves: dict[str, dict[str, dict[str, Any]]] = {}
+    is_fake, raw, calibrated = held_out_training(predictions, boosting)
+    if len(is_fake):
+        curves["training, held out"] = {"raw": reliability(is_fake, raw), "score": reliability(is_fake, calibrated)}
+    for split in reversed(JUDGED):
+        found = metrics["splits"].get(split, {}).get("overall", {}).get("calibration")
+        if found:
+            curves[SPLIT_NAMES[split]] = {"score": found}
+
+    def draw(ax: Axes, key: str) -> None:
+        ax.set_title(key)
+        ax.plot([0, 1], [0, 1], color=RULE, linewidth=0.8)
+        for kind, found in curves[key].items():
+            bins = found["bins"]
+            style = split_style("test" if kind == "score" else "valid")
+            x = [part["score"] for part in bins]
+            y = [part["n_fake"] / part["n"] for part in bins]
+            n = sum(part["n"] for part in bins)
+            name = "before calibration" if kind == "raw" else f"{n} videos"
+            label = f"{name}: Brier {found['brier']:.3f}"
+            if kind == "score":
+                for at, part in zip(x, bins, strict=True):
+                    ax.plot([at, at], wilson(part["n_fake"], part["n"]), color=INK, linewidth=1)
+            style |= {"linewidth": 1, "marker": "o" if kind == "score" else ""}
+            ax.plot(x, y, **style, label=label, clip_on=False)
+        ax.legend(loc="upper left", bbox_to_anchor=(0, -0.22), handlelength=2, borderaxespad=0, reverse=True)
+        for set_limits, set_ticks in ((ax.set_xlim, ax.set_xticks), (ax.set_ylim, ax.set_yticks)):
+            set_limits(-0.02, 1.02)
+            set_ticks([0, 0.5, 1], ["0", "0.5", "1"])
+        ax.set_aspect("equal")
+        ax.set_xlabel("mean score")
+        ax.set_ylabel("share of fake")
+
+    numbers = [
+        (key, kind, part["n"], part["score"], part["n_fake"], *wilson(part["n_fake"], part["n"]))
+        for key, found in curves.items()
+        for kind, curve in found.items()
+        for part in curve["bins"]
+    ]
+    header = ("videos", "kind", "n", "mean_score", "n_fake", "low", "high")
+    size = Size(2.6, 2.9, right=0.2, bottom=0.8)
+    return save("reliability", draw, list(curves), size, header, numbers)
 
 
 def _draw_pb_space(save: _Save, predictions: Sequence[Prediction], pb_tables: Mapping[str, str | Path]) -> list[Panel]:
@@ -235,12 +259,12 @@ def _draw_pb_space(save: _Save, predictions: Sequence[Prediction], pb_tables: Ma
     def draw(ax: Axes, emotion: str) -> None:
         ax.set_title(emotion)
         if emotion not in planes:
-            ax.text(0.5, 0.5, "no usable video", ha="center", color=_MUTED, transform=ax.transAxes)
+            ax.text(0.5, 0.5, "no usable video", ha="center", color=MUTED, transform=ax.transAxes)
             return
         plane, shares, labels, splits = planes[emotion]
-        for split, marker in _MARKERS.items():
+        for split, marker in MARKERS.items():
             size = 13 if split == "train" else 24
-            for label, colour in (("genuine", _GENUINE), ("fake", _FAKE), ("", _MUTED)):
+            for label, colour in (("genuine", GENUINE), ("fake", FAKE), ("", MUTED)):
                 at = plane[(splits == split) & (labels == label)]
                 face = colour if label == "fake" else "none"  # filled or open, besides the colour
                 ax.scatter(at[:, 0], at[:, 1], size, marker=marker, facecolors=face, edgecolors=colour, linewidths=0.9)
@@ -251,7 +275,7 @@ def _draw_pb_space(save: _Save, predictions: Sequence[Prediction], pb_tables: Ma
         ax.set_ylabel(f"axis 2 ({100 * shares[1]:.0f} %)")
 
     header = ("emotion", "video_id", "split", "label", "axis_1", "axis_2")
-    return save("pb_space", draw, list(pb_tables), _Size(2.5, 2.4), header, numbers)
+    return save("pb_space", draw, list(pb_tables), Size(2.5, 2.4), header, numbers)
 
 
 def _draw_learning_curves(save: _Save, histories: Mapping[str, str | Path]) -> list[Panel]:
@@ -265,7 +289,7 @@ def _draw_learning_curves(save: _Save, histories: Mapping[str, str | Path]) -> l
     def draw(ax: Axes, emotion: str) -> None:
         curve = curves[emotion]
         ax.set_title(emotion)
-        ax.plot(curve["epoch"], curve["loss"], color=_INK, linewidth=1.4, label="loss")
+        ax.plot(curve["epoch"], curve["loss"], color=INK, linewidth=1.4, label="loss")
         ax.set_yscale("log")
         ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.yaxis.set_major_formatter("{x:g}")
@@ -273,17 +297,17 @@ def _draw_learning_curves(save: _Save, histories: Mapping[str, str | Path]) -> l
         ax.set_xlabel("epoch")
         ax.set_ylabel("mean square error")
         for epoch in curve["epoch"][1:][np.diff(curve["weight_rate"]) < 0]:
-            ax.axvline(epoch, color=_RULE, linewidth=0.8)
+            ax.axvline(epoch, color=RULE, linewidth=0.8)
         right = ax.twinx()
         right.spines["right"].set_visible(True)
-        right.plot(curve["epoch"], curve["pb_distance"], color=_MUTED, linewidth=1.2, linestyle="--")
-        right.set_ylabel("distance of class PBs", color=_MUTED)
+        right.plot(curve["epoch"], curve["pb_distance"], color=MUTED, linewidth=1.2, linestyle="--")
+        right.set_ylabel("distance of class PBs", color=MUTED)
         right.set_ylim(bottom=0)
         right.ticklabel_format(style="sci", scilimits=(-2, 3), axis="y")
 
     header = ("emotion", "epoch", "loss", "weight_rate", "pb_distance")
     numbers = [(emotion, *row) for emotion, curve in curves.items() for row in zip(*curve.values(), strict=True)]
-    return save("learning_curves", draw, list(curves), _Size(2.8, 2.2, left=0.65, right=0.5), header, numbers)
+    return save("learning_curves", draw, list(curves), Size(2.8, 2.2, left=0.65, right=0.5), header, numbers)
 
 
 def _draw_boosting(save: _Save, boosting: Mapping[str, Mapping[str, Any]]) -> list[Panel]:
@@ -291,9 +315,9 @@ def _draw_boosting(save: _Save, boosting: Mapping[str, Mapping[str, Any]]) -> li
         info = boosting[emotion]
         losses = info["log_loss_by_trees"]
         ax.set_title(emotion)
-        ax.axhline(info["log_loss_of_guessing"], color=_MUTED, linewidth=0.8, linestyle=(0, (1, 1.5)))
-        ax.plot(range(1, len(losses) + 1), losses, color=_INK, linewidth=1.4)
-        ax.plot(info["trees"], losses[info["trees"] - 1], "o", color=_INK, markersize=4, clip_on=False)
+        ax.axhline(info["log_loss_of_guessing"], color=MUTED, linewidth=0.8, linestyle=(0, (1, 1.5)))
+        ax.plot(range(1, len(losses) + 1), losses, color=INK, linewidth=1.4)
+        ax.plot(info["trees"], losses[info["trees"] - 1], "o", color=INK, markersize=4, clip_on=False)
         ax.set_xlim(0, len(losses))
         ax.locator_params(nbins=4)
         ax.set_xlabel("trees")
@@ -303,83 +327,4 @@ def _draw_boosting(save: _Save, boosting: Mapping[str, Mapping[str, Any]]) -> li
     numbers = [
         (emotion, k, loss) for emotion, info in boosting.items() for k, loss in enumerate(info["log_loss_by_trees"], 1)
     ]
-    return save("boosting", draw, list(boosting), _Size(2.5, 2.1), header, numbers)
-
-
-def _split_style(split: str) -> dict[str, Any]:
-    """Give the line style by which a split is known in every figure: grey or dashed, besides its marker."""
-    if split != "valid":
-        return {"color": _INK, "linestyle": "-", "linewidth": 1.6, "markersize": 5}
-    return {"color": _MUTED, "linestyle": (0, (4, 1.5)), "linewidth": 1.2, "markersize": 5}
-
-
-def _save(
-    folder: Path,
-    protocol: str,
-    name: str,
-    draw: Callable[[Axes, str], None],
-    keys: Sequence[str],
-    size: _Size,
-    header: Sequence[str],
-    numbers: Iterable[Sequence[object]],
-) -> list[Panel]:
-    """Write figure ``name`` (three panels a row) and its numbers; give its panels."""
-    n_columns = min(3, max(1, len(keys)))
-    n_rows = max(1, -(-len(keys) // n_columns))
-    whole = Figure(figsize=(size.width * n_columns, size.height * n_rows + _FOOT))
-    whole.text(0.01, 0.3 * _FOOT / whole.get_figheight(), f"Protocol: {protocol}", fontsize=7, color=_MUTED)
-    for i, key in enumerate(keys):
-        draw(_add_axes(whole, size, row=n_rows - 1 - i // n_columns, column=i % n_columns, foot=_FOOT), key)
-    with replacing(folder / f"{name}.svg") as temporary:
-        whole.savefig(temporary, metadata={"Date": None})
-    with replacing(folder / f"{name}.png") as temporary:
-        whole.savefig(temporary, dpi=_DPI)
-    with replacing(folder / f"{name}.csv") as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows([_plain(cell) for cell in row] for row in numbers)
-
-    panels: list[Panel] = []
-    for key in keys:
-        figure = Figure(figsize=(size.width, size.height))
-        draw(_add_axes(figure, size, row=0, column=0), key)
-        text = io.StringIO()
-        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
-        panels.append(Panel(key, _inline(text.getvalue(), f"{name}-{len(panels)}")))
-    return panels
-
-
-def _add_axes(figure: Figure, size: _Size, *, row: int, column: int, foot: float = 0) -> Axes:
-    """Add the axes of the panel in ``row`` (from below) and ``column``, with the same margins in every panel.
-
-    ``foot`` is left free below all panels (inches).
-    """
-    width, height = figure.get_size_inches()
-    x, y = column * size.width + size.left, row * size.height + size.bottom + foot
-    w, h = size.width - size.left - size.right, size.height - size.bottom - size.top
-    return figure.add_axes((x / width, y / height, w / width, h / height))
-
-
-def _plain(cell: object) -> object:
-    """Round a number for a CSV file; None is an empty cell."""
-    if cell is None:
-        return ""
-    return f"{float(cell):.8g}" if isinstance(cell, float | np.floating) else cell
-
-
-def _inline(svg: str, prefix: str) -> str:
-    """Turn a whole SVG file into an element that can stand in a page beside others.
-
-    Without prologue, metadata and style sheet (which would reach beyond the drawing), with ids of its own, with its
-    size left to the page, and with the named colours as CSS variables.
-    """
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
-    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
-    svg = re.sub(r'\bid="', f'id="{prefix}-', svg)
-    svg = svg.replace("url(#", f"url(#{prefix}-").replace('href="#', f'href="#{prefix}-')
-    svg = svg.replace("<svg", '<svg aria-hidden="true" focusable="false"', 1)
-    for name, colour in _COLOURS.items():
-        svg = svg.replace(colour, f"var(--{name})")
-    return svg.strip()
+    return save("boosting", draw, list(boosting), Size(2.5, 2.1), header, numbers)

@@ -19,7 +19,8 @@ import yaml
 from markupsafe import Markup
 
 from fakeemo.evaluation import Prediction, read_predictions, wilson
-from fakeemo.figures import FIGURES, draw_figures
+from fakeemo.evidence import MIN_SUBJECTS, N_DRAWS, reliability
+from fakeemo.figures import FIGURES, draw_figures, held_out_training
 from fakeemo.samples import CROSS_VALIDATED, JUDGED, SPLITS
 from fakeemo.tables import read_header, read_table, replacing
 
@@ -96,6 +97,10 @@ def write_report(
             demo="demo" in config,
             headline=headline(summary),
             protocol=summary["protocol"],
+            min_subjects=MIN_SUBJECTS,
+            n_draws=f"{N_DRAWS:,}",
+            presumes=summary["pairing"]["presumes"],
+            paired_by=summary["pairing"]["by"],
             splits=summary["splits"],
             judged=[split for split in JUDGED if split in summary["splits"]],
             split_names=SPLIT_NAMES,
@@ -106,7 +111,8 @@ def write_report(
             excluded_counts=summary["excluded"],
             quality=_quality_summary(rows, quality),
             videos=[row | {"qc": quality[row["video_id"]]} for row in _dicts(rows)],
-            n_subjects=len({row.subject for row in rows}),
+            n_subjects=len({row.subject for row in rows if row.subject}),
+            calibration=_calibration(rows, summary, {name: infos[name] for name in drawn}),
             emotions=list(dict.fromkeys(row.emotion for row in rows)),
             panels={name: [(p.name, Markup(p.svg)) for p in panels[name]] for name in FIGURES},
             figures_at=figures_at,
@@ -142,6 +148,22 @@ def headline(metrics: Mapping[str, Any]) -> dict[str, Any]:
     return {"verdict": verdict, "text": text, "cell": cell}
 
 
+def _calibration(
+    rows: Sequence[Prediction], metrics: Mapping[str, Any], infos: Mapping[str, Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Say how far scores can be believed: held-out training videos before and after calibration, then the splits."""
+    is_fake, raw, calibrated = held_out_training(rows, infos)
+    table = []
+    if len(is_fake):
+        for name, scores in (("before calibration", raw), ("calibrated on these", calibrated)):
+            table.append({"videos": f"Training, held out, {name}", "n": len(scores), **reliability(is_fake, scores)})
+    for split in reversed(JUDGED):
+        cell = metrics["splits"].get(split, {}).get("overall", {})
+        if cell.get("calibration"):
+            table.append({"videos": SPLIT_NAMES[split], "n": cell["n"], **cell["calibration"]})
+    return table
+
+
 def _published() -> list[dict[str, Any]]:
     def cell(printed: float | None) -> dict[str, Any] | None:
         if printed is None:
@@ -168,7 +190,8 @@ def _data_table(rows: Sequence[Prediction]) -> list[dict[str, Any]]:
                     "genuine": labels["genuine"],
                     "fake": labels["fake"],
                     "unlabelled": labels[""],
-                    "subjects": len({row.subject for row in here}),
+                    "subjects": len({row.subject for row in here if row.subject}),
+                    "of_unknown": sum(not row.subject for row in here),
                     "used": sum(row.score is not None for row in here),
                 }
             )
@@ -178,7 +201,8 @@ def _data_table(rows: Sequence[Prediction]) -> list[dict[str, Any]]:
 def _shared_subjects(rows: Sequence[Prediction]) -> list[str]:
     splits: dict[str, set[str]] = {}
     for row in rows:
-        splits.setdefault(row.subject, set()).add(row.split)
+        if row.subject:
+            splits.setdefault(row.subject, set()).add(row.split)
     return sorted(subject for subject, found in splits.items() if len(found) > 1)
 
 
@@ -248,6 +272,8 @@ def environment() -> jinja2.Environment:
     )
     environment.filters["percent"] = lambda share: "–" if share is None else f"{100 * share:.1f} %"
     environment.filters["interval"] = lambda pair: "–" if pair is None else f"{100 * pair[0]:.1f}–{100 * pair[1]:.1f} %"
+    environment.filters["pvalue"] = lambda p: "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
+    environment.filters["range"] = lambda pair: "–" if pair is None else f"{pair[0]:.3f}–{pair[1]:.3f}"
     environment.filters["number"] = lambda value, digits=2: "–" if value is None else f"{value:.{digits}f}"
     return environment
 

@@ -16,7 +16,7 @@ import yaml
 from fakeemo.errors import FakeemoError
 from fakeemo.samples import CROSS_VALIDATED, LABELS, Sample, check_folds, deal_folds, read_samples
 
-FIGURES = ("accuracy", "roc", "pb_space", "learning_curves", "boosting")
+FIGURES = ("accuracy", "roc", "reliability", "pb_space", "learning_curves", "boosting")
 """The report's figures, as in ``fakeemo.figures``, whose import of matplotlib the rules must not pay for."""
 
 ARMS: dict[str, dict[str, dict[str, Any]]] = {

@@ -127,6 +127,7 @@ def test_every_chart_is_drawn(desktop):
     assert {name: len(found) for name, found in panels.items()} == {
         "figure-accuracy": 1,
         "figure-roc": 6,
+        "figure-reliability": 3,
         "figure-pb_space": 6,
         "figure-learning_curves": 6,
         "figure-boosting": 6,
@@ -135,7 +136,9 @@ def test_every_chart_is_drawn(desktop):
         for panel, emotion in zip(found, EMOTIONS, strict=False):
             assert min(panel["size"]) > 100
             assert panel["marks"] > 5
-            assert emotion in panel["texts"] or name == "figure-accuracy"
+            assert emotion in panel["texts"] or name in ("figure-accuracy", "figure-reliability")
+    for panel, title in zip(panels["figure-reliability"], ("training, held out", "validation", "test"), strict=True):
+        assert title in panel["texts"]
 
 
 def test_the_table_sorts(desktop):

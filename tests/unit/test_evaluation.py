@@ -204,21 +204,28 @@ def test_what_the_videos_can_show_stands_beside_the_accuracy():
     assert anger["permutation"]["p"] == pytest.approx(1)
     assert anger["n_subjects"] == 4
     assert anger["n_draws"] >= 2000
-    low, high = anger["auc_interval"]
-    assert 0 <= low < anger["auc"] < high <= 1
+    assert anger["auc_interval"] is None  # of four subjects draws say nothing
     labels, scores = [1, 0, 0, 1, 0, 1, 1], [0.7, 0.6, 0.4, 0.3, 0.5, 0.5, 0.9]
     assert anger["calibration"]["brier"] == pytest.approx(sklearn_metrics.brier_score_loss(labels, scores))
-    assert found["splits"]["test"]["emotions"]["sadness"]["auc_interval"] is None
+
+
+def test_an_auc_of_enough_subjects_has_an_interval():
+    rows = sheet(*(f"v{k},s{k // 2},anger,{('fake', 'genuine')[k % 2]},test" for k in range(20)))
+    scores = {row["video_id"]: Score((7 * k % 20) / 20, 1) for k, row in enumerate(rows)}
+    cell = metrics(predictions(rows, scores, dict.fromkeys(scores, "ok")))["splits"]["test"]["overall"]
+    low, high = cell["auc_interval"]
+    assert 0 <= low < cell["auc"] < high <= 1
+    assert (cell["n_subjects"], cell["n_draws"]) == (10, 2000)
 
 
 def test_videos_of_unknown_subjects_are_each_of_a_subject_of_its_own():
     rows = sheet("a,,anger,fake,test", "b,,anger,genuine,test", "c,,anger,fake,test", "d,,anger,genuine,test")
-    scores = {name: Score(score, 1) for name, score in zip("abcd", (0.9, 0.2, 0.4, 0.6), strict=True)}
+    scores = {name: Score(score, 1) for name, score in zip("abcd", (0.9, 0.2, 0.8, 0.3), strict=True)}
     statuses = dict.fromkeys("abcd", "ok")
     found = metrics(predictions(rows, scores, statuses))
     cell = found["splits"]["test"]["overall"]
     assert (cell["n_subjects"], cell["paired"]["n_pairs"]) == (4, 0)
-    assert cell["permutation"] == {"p": pytest.approx(5 / 6), "within_subject": 0, "within_emotion": 4}
+    assert cell["permutation"] == {"p": pytest.approx(1 / 3), "within_subject": 0, "within_emotion": 4}
     assert found["pairing"]["by"] == "subject"
     # Pairs found otherwise, by faces say, are taken as they are.
     paired = predictions(rows, scores, statuses, [("a", "d"), ("c", "b")])

@@ -55,14 +55,15 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says():
 
 
 def test_no_interval_where_draws_cannot_say_anything():
-    is_fake = np.array([False, True] * 4)
-    subjects = list("aabbccdd")
+    is_fake = np.array([False, True] * 5)
+    subjects = list("aabbccddee")
     assert auc_interval(is_fake, is_fake.astype(float), subjects) is None
-    assert auc_interval(is_fake, np.full(8, 0.5), subjects) is None
-    assert auc_interval(is_fake, np.arange(8.0) % 3, ["a"] * 8) is None
-    assert auc_interval(np.ones(8, bool), np.arange(8.0), subjects) is None
+    assert auc_interval(is_fake, np.full(10, 0.5), subjects) is None
+    assert auc_interval(is_fake, np.arange(10.0) % 3, subjects) is not None
+    assert auc_interval(is_fake, np.arange(10.0) % 3, list("aabbccdddd")) is None
+    assert auc_interval(np.ones(10, bool), np.arange(10.0), subjects) is None
     # One subject has all the fakes: draws without it are left out.
-    low, high = auc_interval(np.arange(8) < 2, np.array([5, 1, 0, 2, 3, 4, 0, 6.0]), subjects)
+    low, high = auc_interval(np.arange(10) < 2, np.array([5, 1, 0, 2, 3, 4, 0, 6, 2, 7.0]), subjects)
     assert 0 <= low < high <= 1
 
 
@@ -78,12 +79,14 @@ def test_the_permutation_test_against_drawn_permutations():
     assert (found.within_subject, found.within_emotion) == (11, 14)
 
     blocks = np.where(np.isin(subjects, ["a", "b"]), subjects, emotions)
-    n_draws, at_least = 5_000, 0
+    n_draws, drawn = 5_000, []
     for _ in range(n_draws):
         dealt = is_fake.copy()
         for name in np.unique(blocks):
             dealt[blocks == name] = rng.permutation(dealt[blocks == name])
-        at_least += (dealt == called).sum() >= (is_fake == called).sum()
+        drawn.append((dealt == called).sum())
+    distances = np.abs(drawn - np.mean(drawn))
+    at_least = np.sum(distances >= abs((is_fake == called).sum() - np.mean(drawn)) - 0.1)
     assert found.p == pytest.approx((at_least + 1) / (n_draws + 1), abs=0.025)
 
 
@@ -93,7 +96,7 @@ def test_the_permutation_test_within_one_emotion_is_that_of_scipy():
     called = np.where(rng.random(40) < 0.65, is_fake, ~is_fake)
     found = permutation_test(is_fake, called, [f"s{k}" for k in range(40)], ["anger"] * 40)
     drawn = monte_carlo(
-        (is_fake, called), lambda a, b: np.mean(a == b), permutation_type="pairings", alternative="greater", rng=0
+        (is_fake, called), lambda a, b: np.mean(a == b), permutation_type="pairings", alternative="two-sided", rng=0
     )
     assert found.p == pytest.approx(drawn.pvalue, abs=0.01)
 
@@ -101,9 +104,9 @@ def test_the_permutation_test_within_one_emotion_is_that_of_scipy():
 def test_the_permutation_test_is_right_at_its_ends():
     is_fake = np.array([False, True] * 5)
     pairs = [f"s{k // 2}" for k in range(10)]
-    # Five pairs, all right: one of 2^5 ways to deal the labels.
-    assert permutation_test(is_fake, is_fake, pairs, ["anger"] * 10) == (pytest.approx(1 / 32), 10, 0)
-    assert permutation_test(is_fake, ~is_fake, pairs, ["anger"] * 10).p == pytest.approx(1)
+    # Five pairs, all right or all wrong: two of 2^5 ways to deal the labels.
+    assert permutation_test(is_fake, is_fake, pairs, ["anger"] * 10) == (pytest.approx(2 / 32), 10, 0)
+    assert permutation_test(is_fake, ~is_fake, pairs, ["anger"] * 10).p == pytest.approx(2 / 32)
     # Always the same verdict: nothing is shown, whatever the labels.
     assert permutation_test(is_fake, np.ones(10, bool), pairs, ["anger"] * 10).p == pytest.approx(1)
     assert permutation_test(is_fake[:1], is_fake[:1], ["a"], ["anger"]).p == pytest.approx(1)

@@ -8,6 +8,7 @@ import pytest
 from report_inputs import EMOTIONS, HOSTILE, make_run
 
 from fakeemo.figures import FIGURES, principal_plane
+from fakeemo.pairing import PRESUMES
 from fakeemo.report import headline, write_report
 
 
@@ -86,6 +87,12 @@ def interval(pair):
     return "–" if pair is None else f"{100 * pair[0]:.1f}–{100 * pair[1]:.1f} %"
 
 
+def p_value(cell):
+    if not cell["permutation"]:
+        return "–"
+    return "< 0.001" if cell["permutation"]["p"] < 0.001 else f"{cell['permutation']['p']:.3f}"
+
+
 def test_every_figure_of_the_metrics_is_on_the_page(page, metrics):
     for split, title in (("test", "Test"), ("valid", "Validation"), ("train", "Training (fitted on")):
         part = metrics["splits"][split]
@@ -99,6 +106,8 @@ def test_every_figure_of_the_metrics_is_on_the_page(page, metrics):
                 interval(cell["interval"]),
                 percent(cell["balanced_accuracy"]),
                 "–" if cell["auc"] is None else f"{cell['auc']:.3f}",
+                "–" if cell["auc_interval"] is None else "{:.3f}–{:.3f}".format(*cell["auc_interval"]),
+                p_value(cell),
                 str(cell["n_videos"]),
                 str(cell["n_excluded"]),
                 str(cell["n_unlabelled"]),
@@ -128,9 +137,66 @@ def test_headline_and_warnings(page, metrics):
     cell = metrics["splits"]["test"]["overall"]
     assert f"{cell['correct']} of {cell['n']} test videos were judged rightly" in page.text
     assert f"95 % interval {interval(cell['interval'])}" in page.text
+    assert f"come up with probability {p_value(cell)}." in page.text
     assert "This is no lie detector" in page.text
     assert "They say nothing about people" in page.text
-    assert "presumes that one of the two is fake" in page.text
+    assert metrics["pairing"]["presumes"] in page.text
+    dealt = cell["permutation"]
+    assert f"Test: {dealt['within_subject']} videos within subject and emotion, {dealt['within_emotion']}" in page.text
+
+
+def test_pairs_say_what_they_were_found_by(run, tmp_path):
+    arguments = dict(run[1])
+    by_faces = json.loads(arguments["metrics"].read_text())
+    by_faces["pairing"] = {"by": "faces", "presumes": PRESUMES["faces"]}
+    arguments["metrics"] = tmp_path / "metrics.json"
+    arguments["metrics"].write_text(json.dumps(by_faces))
+    write_report(tmp_path / "index.html", tmp_path / "figures", **arguments)
+    page = Page((tmp_path / "index.html").read_text())
+    assert PRESUMES["faces"] in page.text
+    assert "structural similarity (SSIM)" in page.text
+    assert page.rows("Test, by pairs of like faces")
+
+
+def test_how_far_scores_can_be_believed(page, metrics, run):
+    rows = page.rows("How far scores are probabilities")
+    assert list(rows) == [
+        "Training, held out, before calibration",
+        "Training, held out, calibrated on these",
+        "Validation",
+        "Test",
+    ]
+    test = metrics["splits"]["test"]["overall"]
+    values = [test["calibration"][name] for name in ("brier", "log_loss", "ece", "ece_if_calibrated")]
+    assert rows["Test"] == [str(test["n"]), *(f"{value:.3f}" for value in values)]
+    infos = [json.loads(Path(path).read_text()) for path in run[1]["boosting"].values()]
+    n = sum(info["n_videos"] for info in infos)
+    before = sum(info["log_loss"] * info["n_videos"] for info in infos) / n
+    after = sum(info["calibration"]["log_loss"] * info["n_videos"] for info in infos) / n
+    assert rows["Training, held out, before calibration"][::2][:1] == [str(n)]
+    assert float(rows["Training, held out, before calibration"][2]) == pytest.approx(before, abs=6e-4)
+    assert float(rows["Training, held out, calibrated on these"][2]) == pytest.approx(after, abs=6e-4)
+    lines = (run[0] / "report/figures/reliability.csv").read_text().splitlines()
+    assert lines[0] == "videos,kind,n,mean_score,n_fake,low,high"
+    cells = [line.split(",") for line in lines[1:] if line.startswith("test,score,")]
+    assert sum(int(cell[2]) for cell in cells) == test["n"]
+    assert [float(cell[3]) for cell in cells] == pytest.approx([part["score"] for part in test["calibration"]["bins"]])
+
+
+def test_all_candidates_of_the_folds_are_on_the_page(run, tmp_path):
+    arguments = dict(run[1])
+    arguments["boosting"] = {}
+    for emotion, path in run[1]["boosting"].items():
+        info = json.loads(path.read_text())
+        info["candidates"].append(info["candidates"][0] | {"depth": 5, "rate": 0.7, "log_loss": 0.654})
+        arguments["boosting"][emotion] = tmp_path / f"{emotion}.json"
+        arguments["boosting"][emotion].write_text(json.dumps(info))
+    write_report(tmp_path / "index.html", tmp_path / "figures", **arguments)
+    page = Page((tmp_path / "index.html").read_text())
+    (rows,) = (rows for title, rows in page.tables if title.startswith("Held-out log-loss at the best number"))
+    assert len(rows) == 1 + 2 * len(EMOTIONS)
+    assert rows[2][1:3] == ["5", "0.7"]
+    assert rows[2][4] == "0.654"
 
 
 @pytest.mark.parametrize(
@@ -183,6 +249,18 @@ def test_a_subject_in_two_splits_is_named(page, tmp_path):
     shared.write_text(shared.read_text().replace(",s10,", ",s00,"))
     write_report(tmp_path / "index.html", tmp_path / "figures", **arguments)
     assert "Subjects in more than one split: s00." in Page((tmp_path / "index.html").read_text()).text
+
+
+def test_unknown_subjects_are_nobody_in_particular(run, tmp_path):
+    arguments = dict(run[1])
+    arguments["predictions"] = tmp_path / "predictions.csv"
+    text = Path(run[1]["predictions"]).read_text()
+    arguments["predictions"].write_text(text.replace(",s08,", ",,").replace(",s10,", ",,"))
+    write_report(tmp_path / "index.html", tmp_path / "figures", **arguments)
+    page = Page((tmp_path / "index.html").read_text())
+    assert "No known subject is in two splits" in page.text
+    assert page.rows("The data")["Test"][5] == "1, unknown in 12"
+    assert "144 videos of 10 subjects" in page.text
 
 
 def test_every_video_is_in_the_table(run, page):
@@ -247,8 +325,10 @@ def test_numbers_behind_the_figures(run, metrics):
     folder = run[0] / "report/figures"
     lines = (folder / "accuracy.csv").read_text().splitlines()
     test = metrics["splits"]["test"]["overall"]
-    assert lines[0] == "split,emotion,n,correct,accuracy,low,high,balanced_accuracy,auc"
+    assert lines[0] == "split,emotion,n,correct,accuracy,low,high,balanced_accuracy,auc,auc_low,auc_high,p_value"
     row = next(line for line in lines if line.startswith("test,all,")).split(",")
+    assert row[9:11] == ["", ""]  # no interval of two subjects
+    assert float(row[11]) == pytest.approx(test["permutation"]["p"])
     assert [float(cell) for cell in row[2:5]] == pytest.approx([test["n"], test["correct"], test["accuracy"]])
     # The area under the curve in the file is the AUC of the metrics.
     roc = [line.split(",") for line in (folder / "roc.csv").read_text().splitlines()[1:]]

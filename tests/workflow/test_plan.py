@@ -57,6 +57,17 @@ def test_boosting_asks_for_a_gpu_where_it_is_to_use_one(project):
         assert ("gpu=1" in block) == asks
 
 
+def test_faces_are_looked_at_only_where_they_make_the_pairs(project):
+    made = project(2, 1, 2)
+    rows = demo_sheet(2, 1, 2, emotions=["happiness"])
+    made.write_sheet([row | ({"subject": ""} if row["split"] == "test" else {}) for row in rows])
+    for pairing, n_faces in (("subject", 0), ("faces", 10)):
+        made.change(evaluation={"pairing": pairing})
+        done = made.snakemake("--dry-run")
+        (inputs,) = re.findall(r"^rule evaluate:\n    input: (.*)\n", done.stdout + done.stderr, re.M)
+        assert len(re.findall(r"results/faces/s\d+_happiness_(?:genuine|fake)\.png", inputs)) == n_faces
+
+
 def test_depths_and_rates_may_be_lists_and_rates_differ_by_emotion():
     def settings(**boosting):
         config = plan.complete_config({"samples": "x", "boosting": boosting}, SCHEMA, ["mine.yaml"])

@@ -237,7 +237,7 @@ def test_metrics_and_report_say_how_it_was_judged(crossed):
     assert not metrics["splits"]["cv"]["fitted_on"]
     page = crossed.read("report/index.html").decode()
     assert f"{overall['correct']} of 15" in page
-    results = ("accuracy", "paired", "roc", "confusion", "published", "pb", "learning")
+    results = ("accuracy", "paired", "roc", "calibration", "confusion", "published", "pb", "learning")
     sections = dict(re.findall(r'<h2 id="(\w+)">(.*?)</section>', page, re.S))
     for section in map(sections.__getitem__, results):
         # The tables of section confusion, whose captions are emotions, stand under one heading.
