@@ -18,11 +18,10 @@ from fakeemo.boosting import Score, predict_scores
 from fakeemo.errors import FakeemoError
 from fakeemo.evidence import N_DRAWS, auc_interval, permutation_test, reliability
 from fakeemo.pairing import PRESUMES, Pair, pairs_by_faces, pairs_by_subject
-from fakeemo.samples import CROSS_VALIDATED, LABELS, SPLITS
+from fakeemo.samples import CHALLENGE, CROSS_VALIDATED, LABELS, SPLITS
 from fakeemo.tables import read_table, replacing, software
 
 METRICS_VERSION = 2
-_CHALLENGE = "split of the sample sheet"  # the protocol, unless another is named
 _Z95 = 1.959963984540054  # 97.5 % point of the standard normal distribution
 _ALPHA = 0.05  # a difference is called shown where the p value is no higher
 
@@ -238,7 +237,7 @@ def read_predictions(path: str | Path) -> list[Prediction]:
         ]
 
 
-def metrics(rows: Sequence[Prediction], protocol: str = _CHALLENGE, pairing: str = "subject") -> dict[str, Any]:
+def metrics(rows: Sequence[Prediction], protocol: str = CHALLENGE, pairing: str = "subject") -> dict[str, Any]:
     """Sum ``rows`` up: for each split, overall and for each emotion, what :func:`_summary` gives.
 
     ``protocol`` says in words how training and judged videos were kept apart, and ``pairing`` what the rows' pairs
@@ -276,7 +275,7 @@ def evaluate(
     metrics_out: str | Path,
     *,
     judged: Sequence[Collection[str]] | None = None,
-    protocol: str = _CHALLENGE,
+    protocol: str = CHALLENGE,
     pairing: str = "subject",
     faces: Mapping[str, str | Path] | None = None,
 ) -> None:

@@ -20,6 +20,8 @@ from fakeemo.errors import FakeemoError
 
 LABELS = ("genuine", "fake")
 SPLITS = ("train", "valid", "test")
+CHALLENGE = "split of the sample sheet"
+"""The protocol in words, unless it is cross-validation."""
 CROSS_VALIDATED = "cv"
 """Split of every video in cross-validation: a model that never saw its subject judges it."""
 JUDGED = (CROSS_VALIDATED, "test", "valid")

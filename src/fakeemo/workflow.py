@@ -14,7 +14,7 @@ import jsonschema
 import yaml
 
 from fakeemo.errors import FakeemoError
-from fakeemo.samples import CROSS_VALIDATED, LABELS, Sample, check_folds, deal_folds, read_samples
+from fakeemo.samples import CHALLENGE, CROSS_VALIDATED, LABELS, Sample, check_folds, deal_folds, read_samples
 
 FIGURES = ("accuracy", "roc", "reliability", "pb_space", "learning_curves", "boosting")
 """The report's figures, as in ``fakeemo.figures``, whose import of matplotlib the rules must not pay for."""
@@ -199,7 +199,7 @@ def read_sheet(config: Mapping[str, Any]) -> Sheet:
 def protocol_in_words(config: Mapping[str, Any], sheet: Sheet) -> str:
     """Say how training and judged videos are kept apart, as a label of tables and figures."""
     if config["protocol"] == "challenge":
-        return "split of the sample sheet"
+        return CHALLENGE
     n_subjects = len({sample.subject for sample in sheet.videos.values()})
     if config["protocol"] == "k-fold":
         return f"{config['folds']}-fold cross-validation over {n_subjects} subjects"
