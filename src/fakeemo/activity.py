@@ -5,36 +5,27 @@ et al. 2017, IEEE Trans. Affective Computing 8:286), here on the landmarks that 
 height of the lip corners are low-pass filtered (Butterworth of order 1, 1 Hz, without delay); each of them, its speed
 and its acceleration are summed up in 17 numbers.
 
-There are two ways to learn from these, both a logistic regression on standardised features with a quadratic penalty.
-``direct`` asks of each video whether it is fake. ``pairs`` is given differences, fake less genuine, of two videos of
-one subject and emotion, in which what is the subject's own cancels (RankSVM, Joachims 2002, with the logistic loss);
-its weights then score single videos too. One model serves all emotions, as Saxen et al. found best: features are
-centred for each emotion half way between the labels, so that neither way needs an intercept.
+There are two ways to learn from these, ``direct`` and ``pairs``, both in :mod:`fakeemo.linear`. One model serves all
+emotions, as Saxen et al. found best.
 """
 
 import json
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import expit
 
-from fakeemo.boosting import Score, subject_folds
+from fakeemo.boosting import Score
 from fakeemo.errors import FakeemoError
+from fakeemo.linear import LinearModel, Method, fit_linear, linear_scores, video_means
 from fakeemo.sequences import N_POINTS, load_sequences, low_pass
 from fakeemo.tables import read_table, replacing, software, write_table
 
-Method = Literal["direct", "pairs"]
-
 CUT_OFF = 1.0  # Hz
 PREFIX = "activity_"  # of the columns of features
-PENALTIES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)  # of the squared weights, against the mean log-loss
 MODEL_VERSION = 1
 _BATCH = 64  # clips at a time, so that memory stays small
-_FARTHEST = 4.0  # standard deviations: one odd clip must not decide
 
 # Name: landmarks of the left half of the image, of the right half, and the direction (x outwards, y down) that counts.
 _HALVES = {
@@ -209,39 +200,25 @@ def fit_activity(
     Raises:
         FakeemoError: if an emotion has one label only, training has one subject only, or there are no pairs.
     """
-    video_ids, x, _ = _read(tables)
+    video_ids, x, _ = read_activity(tables)
     known = np.array([bool(labels.get(name)) for name in video_ids], bool)
     video_ids, x = video_ids[known], x[known]
     is_fake = np.array([labels[name] == "fake" for name in video_ids], bool)
     subject = np.array([subjects[name] for name in video_ids])
     emotion = np.array([emotions[name] for name in video_ids])
-    _check_training(subject, emotion, is_fake, method)
-
-    losses, counts = np.zeros(len(PENALTIES)), 0
-    for fold in subject_folds(subject, seed):
-        out = np.isin(subject, fold)
-        centre, scale = _standard(x[~out], emotion[~out], is_fake[~out])
-        inside, outside = (
-            _rows(_standardised(x[use], emotion[use], centre, scale), subject[use], emotion[use], is_fake[use], method)
-            for use in (~out, out & np.isin(emotion, list(centre)))
-        )
-        losses += [np.logaddexp(0, -outside @ _weights(inside, penalty)).sum() for penalty in PENALTIES]
-        counts += len(outside)
-    penalty = PENALTIES[int(np.argmin(losses))]
-    centre, scale = _standard(x, emotion, is_fake)
-    rows = _rows(_standardised(x, emotion, centre, scale), subject, emotion, is_fake, method)
+    fitted = fit_linear(x, subject, emotion, is_fake, method=method, seed=seed, what="activity")
     model = {
         "kind": "activity",
         "schema_version": MODEL_VERSION,
         "method": method,
-        "penalty": penalty,
-        "log_loss": float(losses.min() / max(counts, 1)),
+        "penalty": fitted.penalty,
+        "log_loss": fitted.log_loss,
         "n_videos": len(x),
-        "n_rows": len(rows),
+        "n_rows": fitted.n_rows,
         "features": NAMES,
-        "centre": {name: values.tolist() for name, values in centre.items()},
-        "scale": scale.tolist(),
-        "weights": _weights(rows, penalty).tolist(),
+        "centre": {name: values.tolist() for name, values in fitted.centre.items()},
+        "scale": fitted.scale.tolist(),
+        "weights": fitted.weights.tolist(),
         "software": software("numpy", "scipy"),
     }
     with replacing(model_out) as temporary:
@@ -256,93 +233,26 @@ def predict_activity(tables: Sequence[str | Path], emotions: Mapping[str, str], 
     try:
         facts: dict[str, Any] = json.loads(Path(model).read_text(encoding="utf-8"))
         centre = {name: np.array(values) for name, values in facts["centre"].items()}
-        scale, weights = np.array(facts["scale"]), np.array(facts["weights"])
+        fitted = LinearModel(centre, np.array(facts["scale"]), np.array(facts["weights"]))
         if tuple(facts["features"]) != NAMES:
             raise ValueError("its features are others")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FakeemoError(f"{model}: not an activity model ({error}); delete it and fit it again") from error
-    video_ids, x, counts = _read(tables)
+    video_ids, x, counts = read_activity(tables)
     emotion = np.array([emotions[name] for name in video_ids])
     unknown = sorted(set(emotion) - set(centre))
     if unknown:
         raise FakeemoError(f"{model}: was fitted without videos of {', '.join(unknown)}; fit it again")
-    scores = expit(_standardised(x, emotion, centre, scale) @ weights)
+    scores = linear_scores(x, emotion, fitted)
     return {str(name): Score(float(s), int(n)) for name, s, n in zip(video_ids, scores, counts, strict=True)}
 
 
-def _read(tables: Sequence[str | Path]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Give video ids, their features averaged over variants, and the numbers of variants."""
+def read_activity(tables: Sequence[str | Path]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Give video ids, their features averaged over variants ``(videos, features)``, and the numbers of variants."""
     parts = [read_table(path)[0] for path in tables]
     for path, part in zip(tables, parts, strict=True):
         missing = [name for name in NAMES if name not in part]
         if missing:
             raise FakeemoError(f"{path}: has no column '{missing[0]}'; delete the table and run again")
-    rows = np.concatenate([np.column_stack([part[name] for name in NAMES]) for part in parts]).astype(np.float64)
-    video_ids, video, counts = np.unique(
-        np.concatenate([part["video_id"] for part in parts]), return_inverse=True, return_counts=True
-    )
-    x = np.zeros((len(video_ids), len(NAMES)))
-    np.add.at(x, video, rows)
-    return video_ids, x / counts[:, None], counts
-
-
-def _check_training(subject: np.ndarray, emotion: np.ndarray, is_fake: np.ndarray, method: Method) -> None:
-    if len(set(subject)) < 2:
-        raise FakeemoError("activity: the usable training videos are of fewer than two subjects; add subjects")
-    for name in np.unique(emotion):
-        if len(set(is_fake[emotion == name])) < 2:
-            raise FakeemoError(f"activity: the usable training videos of {name} have one label only; add the other")
-    if method == "pairs" and not len(_pairs(subject, emotion, is_fake)):
-        raise FakeemoError("activity: no training subject shows an emotion both genuinely and acted; use method direct")
-
-
-def _pairs(subject: np.ndarray, emotion: np.ndarray, is_fake: np.ndarray) -> np.ndarray:
-    """Give the indices (pairs, 2) of a genuine and a fake video of the same subject and emotion."""
-    members: dict[tuple[str, str], tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
-    for i, key in enumerate(zip(subject, emotion, strict=True)):
-        members[key][int(is_fake[i])].append(i)
-    found = [(g, f) for genuine, fake in members.values() for g in genuine for f in fake]
-    return np.array(found, int).reshape(-1, 2)
-
-
-def _rows(z: np.ndarray, subject: np.ndarray, emotion: np.ndarray, is_fake: np.ndarray, method: Method) -> np.ndarray:
-    """Give what the weights are to make positive, (rows, features)."""
-    if method == "direct":
-        return np.where(is_fake[:, None], z, -z)
-    genuine, fake = _pairs(subject, emotion, is_fake).T
-    differences: np.ndarray = z[fake] - z[genuine]
-    return differences
-
-
-def _standard(x: np.ndarray, emotion: np.ndarray, is_fake: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Give each emotion's centre, half way between its two labels' means, and the spread within emotions."""
-    centre = {}
-    for name in np.unique(emotion):
-        here = emotion == name
-        means = [
-            x[here & (is_fake == label)].mean(axis=0) for label in (False, True) if (here & (is_fake == label)).any()
-        ]
-        centre[str(name)] = np.mean(means, axis=0)
-    spread = (x - np.stack([centre[name] for name in emotion])).std(axis=0)
-    return centre, np.where(spread > 0, spread, 1.0)
-
-
-def _standardised(
-    x: np.ndarray, emotion: np.ndarray, centre: Mapping[str, np.ndarray], scale: np.ndarray
-) -> np.ndarray:
-    z = (x - np.array([centre[name] for name in emotion]).reshape(x.shape)) / scale
-    clipped: np.ndarray = z.clip(-_FARTHEST, _FARTHEST)
-    return clipped
-
-
-def _weights(rows: np.ndarray, penalty: float) -> np.ndarray:
-    """Minimise the mean log-loss of ``rows`` plus half the squared weights times ``penalty``."""
-    n = max(len(rows), 1)  # a fold may leave no pair
-
-    def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
-        margin = rows @ w
-        value = np.logaddexp(0, -margin).sum() / n + penalty / 2 * w @ w
-        return value, -rows.T @ expit(-margin) / n + penalty * w
-
-    found: np.ndarray = minimize(loss, np.zeros(rows.shape[1]), jac=True, method="L-BFGS-B").x
-    return found
+    rows = np.concatenate([np.column_stack([part[name] for name in NAMES]) for part in parts])
+    return video_means(np.concatenate([part["video_id"] for part in parts]), rows)

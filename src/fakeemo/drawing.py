@@ -51,9 +51,10 @@ STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "fakeemo",
 }
-MARKERS = {"train": "o", "valid": "^", "test": "s"}
-SPLIT_NAMES = {"train": "training", "valid": "validation", "test": "test"}
+MARKERS = {"train": "o", "valid": "^", "test": "s", "cv": "o"}
+SPLIT_NAMES = {"train": "training", "valid": "validation", "test": "test", "cv": "cross-validation"}
 _DPI = 200
+_FOOT = 0.2  # inches below the panels of a file, for the protocol
 
 
 class Size(NamedTuple):
@@ -76,13 +77,14 @@ class Panel(NamedTuple):
 
 def split_style(split: str) -> dict[str, Any]:
     """Give the line style by which a split is known in every figure: grey or dashed, besides its marker."""
-    if split == "test":
+    if split != "valid":
         return {"color": INK, "linestyle": "-", "linewidth": 1.6, "markersize": 5}
     return {"color": MUTED, "linestyle": (0, (4, 1.5)), "linewidth": 1.2, "markersize": 5}
 
 
 def save(
     folder: Path,
+    protocol: str,
     name: str,
     draw: Callable[[Axes, str], None],
     keys: Sequence[str],
@@ -90,12 +92,13 @@ def save(
     header: Sequence[str],
     numbers: Iterable[Sequence[object]],
 ) -> list[Panel]:
-    """Write figure ``name`` (three panels a row) and its numbers; give its panels."""
+    """Write figure ``name`` (three panels a row, below them the protocol) and its numbers; give its panels."""
     n_columns = min(3, max(1, len(keys)))
     n_rows = max(1, -(-len(keys) // n_columns))
-    whole = Figure(figsize=(size.width * n_columns, size.height * n_rows))
+    whole = Figure(figsize=(size.width * n_columns, size.height * n_rows + _FOOT))
+    whole.text(0.01, 0.3 * _FOOT / whole.get_figheight(), f"Protocol: {protocol}", fontsize=7, color=MUTED)
     for i, key in enumerate(keys):
-        draw(_add_axes(whole, size, row=n_rows - 1 - i // n_columns, column=i % n_columns), key)
+        draw(_add_axes(whole, size, row=n_rows - 1 - i // n_columns, column=i % n_columns, foot=_FOOT), key)
     with replacing(folder / f"{name}.svg") as temporary:
         whole.savefig(temporary, metadata={"Date": None})
     with replacing(folder / f"{name}.png") as temporary:
@@ -115,10 +118,13 @@ def save(
     return panels
 
 
-def _add_axes(figure: Figure, size: Size, *, row: int, column: int) -> Axes:
-    """Add the axes of the panel in ``row`` (from below) and ``column``, with the same margins in every panel."""
+def _add_axes(figure: Figure, size: Size, *, row: int, column: int, foot: float = 0) -> Axes:
+    """Add the axes of the panel in ``row`` (from below) and ``column``, with the same margins in every panel.
+
+    ``foot`` is left free below all panels (inches).
+    """
     width, height = figure.get_size_inches()
-    x, y = column * size.width + size.left, row * size.height + size.bottom
+    x, y = column * size.width + size.left, row * size.height + size.bottom + foot
     w, h = size.width - size.left - size.right, size.height - size.bottom - size.top
     return figure.add_axes((x / width, y / height, w / width, h / height))
 

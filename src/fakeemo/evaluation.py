@@ -8,7 +8,7 @@ import csv
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from fakeemo.boosting import Score, predict_scores
 from fakeemo.errors import FakeemoError
 from fakeemo.evidence import N_DRAWS, auc_interval, permutation_test, reliability
 from fakeemo.pairing import PRESUMES, Pair, pairs_by_faces, pairs_by_subject
-from fakeemo.samples import LABELS, SPLITS
+from fakeemo.samples import CHALLENGE, CROSS_VALIDATED, LABELS, SPLITS
 from fakeemo.tables import read_table, replacing, software
 
 METRICS_VERSION = 2
@@ -188,6 +188,23 @@ def predictions(
     return rows
 
 
+def judge(
+    samples: Sequence[Mapping[str, str]],
+    scores: Mapping[str, Score],
+    qc_table: str | Path,
+    pairing: str = "subject",
+    faces: Mapping[str, str | Path] | None = None,
+) -> list[Prediction]:
+    """Give :func:`predictions` with the statuses of the quality table ``results/qc/videos.parquet``.
+
+    With ``pairing`` faces, ``faces`` are the pictures of the videos outside training, by id.
+    """
+    quality, _ = read_table(qc_table, ["video_id", "status"])
+    statuses = dict(zip(quality["video_id"], quality["status"], strict=True))
+    pairs = pairs_by_faces(samples, scores, faces or {}) if pairing == "faces" else None
+    return predictions(samples, scores, statuses, pairs)
+
+
 def write_predictions(path: str | Path, rows: Sequence[Prediction]) -> None:
     """Write ``rows`` as a CSV file with a header line."""
     with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
@@ -220,15 +237,16 @@ def read_predictions(path: str | Path) -> list[Prediction]:
         ]
 
 
-def metrics(rows: Sequence[Prediction], pairing: str = "subject") -> dict[str, Any]:
+def metrics(rows: Sequence[Prediction], protocol: str = CHALLENGE, pairing: str = "subject") -> dict[str, Any]:
     """Sum ``rows`` up: for each split, overall and for each emotion, what :func:`_summary` gives.
 
-    ``pairing`` says what the rows' pairs were found by, subject or faces. The training split is marked
-    ``"fitted_on": true``: its accuracy says how well the model fits, not how well it recognises.
+    ``protocol`` says in words how training and judged videos were kept apart, and ``pairing`` what the rows' pairs
+    were found by, subject or faces. The training split is marked ``"fitted_on": true``: its accuracy says how well the
+    model fits, not how well it recognises.
     """
     emotions = list(dict.fromkeys(row.emotion for row in rows))
     splits = {}
-    for split in SPLITS:
+    for split in (*SPLITS, CROSS_VALIDATED):
         here = [row for row in rows if row.split == split]
         if here:
             by_emotion = {name: [row for row in here if row.emotion == name] for name in emotions}
@@ -240,6 +258,7 @@ def metrics(rows: Sequence[Prediction], pairing: str = "subject") -> dict[str, A
     return {
         "kind": "metrics",
         "schema_version": METRICS_VERSION,
+        "protocol": protocol,
         "pairing": {"by": pairing, "presumes": PRESUMES[pairing]},
         "splits": splits,
         "excluded": dict(sorted(Counter(row.status for row in rows if row.status != "ok").items())),
@@ -255,32 +274,35 @@ def evaluate(
     predictions_out: str | Path,
     metrics_out: str | Path,
     *,
+    judged: Sequence[Collection[str]] | None = None,
+    protocol: str = CHALLENGE,
     pairing: str = "subject",
     faces: Mapping[str, str | Path] | None = None,
 ) -> None:
     """Score all videos and write ``predictions.csv`` and ``metrics.json``.
 
-    ``pb_tables`` and ``boosting_models`` are of one emotion each, in the same order; ``samples`` are the rows of the
-    sample sheet, with at least ``video_id``, ``subject``, ``emotion``, ``label`` and ``split``. With
-    ``pairing`` faces, ``faces`` are the pictures of the videos outside training, by id. Raises
-    :class:`FakeemoError` if a table holds a video that the sample sheet or the quality table does not.
+    ``pb_tables`` and ``boosting_models`` are of one emotion each, in the same order, and so are ``judged``, the ids of
+    the videos that a model may judge (all of its table where not given): in cross-validation each of several models
+    of one emotion judges the subjects that it has not seen. ``samples`` are the rows of the sample sheet, with at
+    least ``video_id``, ``subject``, ``emotion``, ``label`` and ``split``; ``protocol`` see :func:`metrics`,
+    ``pairing`` and ``faces`` see :func:`judge`. Raises :class:`FakeemoError` if a table holds a video that the sample
+    sheet or the quality table does not, or two models judge the same video.
     """
     known = {sample["video_id"] for sample in samples}
     scores: dict[str, Score] = {}
-    for pb_table, model in zip(pb_tables, boosting_models, strict=True):
+    for k, (pb_table, model) in enumerate(zip(pb_tables, boosting_models, strict=True)):
         found = predict_scores(pb_table, model)
+        mine = {name: score for name, score in found.items() if judged is None or name in judged[k]}
         for video_id in found:
-            if video_id not in known or video_id in scores:
+            if video_id not in known or (video_id in mine and video_id in scores):
                 problem = "is not in the sample sheet" if video_id not in known else "is in two PB tables"
                 raise FakeemoError(f"{pb_table}: video '{video_id}' {problem}; delete the table and run again")
-        scores |= found
-    quality, _ = read_table(qc_table, ["video_id", "status"])
-    statuses = dict(zip(quality["video_id"], quality["status"], strict=True))
-    pairs = pairs_by_faces(samples, scores, faces or {}) if pairing == "faces" else None
-    rows = predictions(samples, scores, statuses, pairs)
+        scores |= mine
+    rows = judge(samples, scores, qc_table, pairing, faces)
     write_predictions(predictions_out, rows)
+    found = metrics(rows, protocol, pairing)
     with replacing(metrics_out) as temporary:
-        temporary.write_text(json.dumps(metrics(rows, pairing), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def _summary(rows: Sequence[Prediction]) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 import csv
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from fakeemo import drawing
 from fakeemo.calibration import read_calibration
 from fakeemo.drawing import (
     FAKE,
@@ -23,14 +25,17 @@ from fakeemo.drawing import (
     STYLE,
     Panel,
     Size,
-    save,
     split_style,
 )
 from fakeemo.evaluation import Prediction, auc, roc_curve, wilson
 from fakeemo.evidence import reliability
+from fakeemo.samples import JUDGED
 from fakeemo.tables import read_table
 
 FIGURES = ("accuracy", "roc", "reliability", "pb_space", "learning_curves", "boosting")  # each .svg, .png and .csv
+
+
+_Save = Callable[..., list[Panel]]  # drawing.save, with the folder and the protocol given
 
 
 def draw_figures(
@@ -44,17 +49,18 @@ def draw_figures(
 ) -> dict[str, list[Panel]]:
     """Write all figures into ``folder`` and give their panels for the page, by the names in :data:`FIGURES`.
 
-    ``histories`` and ``pb_tables`` are files by emotion, ``boosting`` what ``boosting.fit_boosting`` found by emotion.
+    ``histories`` and ``pb_tables`` are files by model (an emotion, or an emotion and a fold), ``boosting`` what
+    ``boosting.fit_boosting`` found by model. Each file says by which protocol its videos were judged.
     """
-    folder = Path(folder)
+    save = partial(drawing.save, Path(folder), metrics["protocol"])
     with matplotlib.rc_context(STYLE):
         return {
-            "accuracy": _draw_accuracy(folder, metrics),
-            "roc": _draw_roc(folder, predictions),
-            "reliability": _draw_reliability(folder, predictions, metrics, boosting),
-            "pb_space": _draw_pb_space(folder, predictions, pb_tables),
-            "learning_curves": _draw_learning_curves(folder, histories),
-            "boosting": _draw_boosting(folder, boosting),
+            "accuracy": _draw_accuracy(save, metrics),
+            "roc": _draw_roc(save, predictions),
+            "reliability": _draw_reliability(save, predictions, metrics, boosting),
+            "pb_space": _draw_pb_space(save, predictions, pb_tables),
+            "learning_curves": _draw_learning_curves(save, histories),
+            "boosting": _draw_boosting(save, boosting),
         }
 
 
@@ -77,8 +83,8 @@ def principal_plane(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return plane, shares
 
 
-def _draw_accuracy(folder: Path, metrics: Mapping[str, Any]) -> list[Panel]:
-    splits = [split for split in ("test", "valid") if split in metrics["splits"]]
+def _draw_accuracy(save: _Save, metrics: Mapping[str, Any]) -> list[Panel]:
+    splits = [split for split in JUDGED if split in metrics["splits"]]
     cells = {
         split: {"all": metrics["splits"][split]["overall"], **metrics["splits"][split]["emotions"]} for split in splits
     }
@@ -122,15 +128,15 @@ def _draw_accuracy(folder: Path, metrics: Mapping[str, Any]) -> list[Panel]:
             p_value = cell["permutation"]["p"] if cell["permutation"] else None
             numbers.append((split, name, *counts, cell["balanced_accuracy"], *areas, p_value))
     size = Size(4.6, 0.9 + 0.36 * max(1, len(names)), left=0.75)
-    return save(folder, "accuracy", draw, ["Accuracy by emotion"], size, header, numbers)
+    return save("accuracy", draw, ["Accuracy by emotion"], size, header, numbers)
 
 
-def _draw_roc(folder: Path, predictions: Sequence[Prediction]) -> list[Panel]:
+def _draw_roc(save: _Save, predictions: Sequence[Prediction]) -> list[Panel]:
     emotions = list(dict.fromkeys(row.emotion for row in predictions))
     curves: dict[tuple[str, str], tuple[np.ndarray, str]] = {}
     numbers = []
     for emotion in emotions:
-        for split in ("test", "valid"):
+        for split in JUDGED:
             rows = [
                 r for r in predictions if (r.emotion, r.split) == (emotion, split) and r.label and r.score is not None
             ]
@@ -145,7 +151,7 @@ def _draw_roc(folder: Path, predictions: Sequence[Prediction]) -> list[Panel]:
     def draw(ax: Axes, emotion: str) -> None:
         ax.set_title(emotion)
         ax.plot([0, 1], [0, 1], color=RULE, linewidth=0.8)
-        found = [split for split in ("valid", "test") if (emotion, split) in curves]
+        found = [split for split in reversed(JUDGED) if (emotion, split) in curves]
         for split in found:
             curve, label = curves[emotion, split]
             ax.plot(curve[:, 0], curve[:, 1], **split_style(split), label=label, clip_on=False)
@@ -162,7 +168,7 @@ def _draw_roc(folder: Path, predictions: Sequence[Prediction]) -> list[Panel]:
         ax.set_ylabel("fake called fake")
 
     header = ("emotion", "split", "false_positive_rate", "true_positive_rate", "threshold")
-    return save(folder, "roc", draw, emotions, Size(2.6, 2.9, right=0.2, bottom=0.8), header, numbers)
+    return save("roc", draw, emotions, Size(2.6, 2.9, right=0.2, bottom=0.8), header, numbers)
 
 
 def held_out_training(
@@ -183,7 +189,7 @@ def held_out_training(
 
 
 def _draw_reliability(
-    folder: Path,
+    save: _Save,
     predictions: Sequence[Prediction],
     metrics: Mapping[str, Any],
     boosting: Mapping[str, Mapping[str, Any]],
@@ -192,7 +198,7 @@ def _draw_reliability(
     is_fake, raw, calibrated = held_out_training(predictions, boosting)
     if len(is_fake):
         curves["training, held out"] = {"raw": reliability(is_fake, raw), "score": reliability(is_fake, calibrated)}
-    for split in ("valid", "test"):
+    for split in reversed(JUDGED):
         found = metrics["splits"].get(split, {}).get("overall", {}).get("calibration")
         if found:
             curves[SPLIT_NAMES[split]] = {"score": found}
@@ -229,10 +235,10 @@ def _draw_reliability(
     ]
     header = ("videos", "kind", "n", "mean_score", "n_fake", "low", "high")
     size = Size(2.6, 2.9, right=0.2, bottom=0.8)
-    return save(folder, "reliability", draw, list(curves), size, header, numbers)
+    return save("reliability", draw, list(curves), size, header, numbers)
 
 
-def _draw_pb_space(folder: Path, predictions: Sequence[Prediction], pb_tables: Mapping[str, str | Path]) -> list[Panel]:
+def _draw_pb_space(save: _Save, predictions: Sequence[Prediction], pb_tables: Mapping[str, str | Path]) -> list[Panel]:
     known = {row.video_id: row for row in predictions}
     planes: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = {}
     numbers = []
@@ -269,10 +275,10 @@ def _draw_pb_space(folder: Path, predictions: Sequence[Prediction], pb_tables: M
         ax.set_ylabel(f"axis 2 ({100 * shares[1]:.0f} %)")
 
     header = ("emotion", "video_id", "split", "label", "axis_1", "axis_2")
-    return save(folder, "pb_space", draw, list(pb_tables), Size(2.5, 2.4), header, numbers)
+    return save("pb_space", draw, list(pb_tables), Size(2.5, 2.4), header, numbers)
 
 
-def _draw_learning_curves(folder: Path, histories: Mapping[str, str | Path]) -> list[Panel]:
+def _draw_learning_curves(save: _Save, histories: Mapping[str, str | Path]) -> list[Panel]:
     curves: dict[str, dict[str, np.ndarray]] = {}
     for emotion, path in histories.items():
         with open(path, newline="", encoding="utf-8") as file:
@@ -301,10 +307,10 @@ def _draw_learning_curves(folder: Path, histories: Mapping[str, str | Path]) -> 
 
     header = ("emotion", "epoch", "loss", "weight_rate", "pb_distance")
     numbers = [(emotion, *row) for emotion, curve in curves.items() for row in zip(*curve.values(), strict=True)]
-    return save(folder, "learning_curves", draw, list(curves), Size(2.8, 2.2, left=0.65, right=0.5), header, numbers)
+    return save("learning_curves", draw, list(curves), Size(2.8, 2.2, left=0.65, right=0.5), header, numbers)
 
 
-def _draw_boosting(folder: Path, boosting: Mapping[str, Mapping[str, Any]]) -> list[Panel]:
+def _draw_boosting(save: _Save, boosting: Mapping[str, Mapping[str, Any]]) -> list[Panel]:
     def draw(ax: Axes, emotion: str) -> None:
         info = boosting[emotion]
         losses = info["log_loss_by_trees"]
@@ -321,4 +327,4 @@ def _draw_boosting(folder: Path, boosting: Mapping[str, Mapping[str, Any]]) -> l
     numbers = [
         (emotion, k, loss) for emotion, info in boosting.items() for k, loss in enumerate(info["log_loss_by_trees"], 1)
     ]
-    return save(folder, "boosting", draw, list(boosting), Size(2.5, 2.1), header, numbers)
+    return save("boosting", draw, list(boosting), Size(2.5, 2.1), header, numbers)

@@ -48,8 +48,9 @@ def pairs_by_faces(
 ) -> list[Pair]:
     """Pair the ``scored`` videos (ids) of each emotion and split by the likeness of their faces.
 
-    Of an odd number one video stays alone. Training videos are not paired: their subjects are known, and their number
-    would make the search long.
+    In cross-validation they are of one fold too, as scores of different models do not compare. Of an odd number one
+    video stays alone. Training videos are not paired: their subjects are known, and their number would make the search
+    long.
 
     Args:
         samples: rows of the sample sheet. Neither ``subject`` nor ``label`` is looked at.
@@ -57,10 +58,10 @@ def pairs_by_faces(
         faces: the picture that :func:`fakeemo.face_picture.write_face` wrote of each video, by id.
     """
     known = set(scored)
-    groups: dict[tuple[str, str], list[str]] = defaultdict(list)
+    groups: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for sample in samples:
         if sample["split"] != "train" and sample["video_id"] in known:
-            groups[sample["emotion"], sample["split"]].append(sample["video_id"])
+            groups[sample["emotion"], sample["split"], sample.get("fold", "")].append(sample["video_id"])
     return [
         (group[i], group[j])
         for group in groups.values()

@@ -9,7 +9,7 @@ import json
 import math
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -21,11 +21,11 @@ from markupsafe import Markup
 from fakeemo.evaluation import Prediction, read_predictions, wilson
 from fakeemo.evidence import MIN_SUBJECTS, N_DRAWS, reliability
 from fakeemo.figures import FIGURES, draw_figures, held_out_training
-from fakeemo.samples import SPLITS
+from fakeemo.samples import CROSS_VALIDATED, JUDGED, SPLITS
 from fakeemo.tables import read_header, read_table, replacing
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_SPLIT_NAMES = {"train": "Training", "valid": "Validation", "test": "Test"}
+SPLIT_NAMES = {"train": "Training", "valid": "Validation", "test": "Test", "cv": "Cross-validation"}
 
 # The paper's Tables 2 and 3: accuracy in per cent as printed, and how many of 60 videos that must have been (the
 # challenge cut off decimals). None: the team is not in that table.
@@ -53,6 +53,7 @@ def write_report(
     boosting: Mapping[str, str | Path],
     qc: str | Path,
     config: Mapping[str, Any],
+    shown: Collection[str] | None = None,
     benchmarks_dir: str | Path | None = None,
 ) -> None:
     """Write the page, and the figures with their numbers into ``figures_dir``.
@@ -62,12 +63,13 @@ def write_report(
         figures_dir: gets ``<name>.svg``, ``.png`` and ``.csv`` for each of ``figures.FIGURES``.
         predictions: ``results/predictions.csv``.
         metrics: ``results/metrics.json``.
-        networks: ``config.json`` of the LSTM-PB, by emotion.
-        histories: ``history.csv`` of the LSTM-PB training, by emotion.
-        pb_tables: ``results/pb/{emotion}.parquet``, by emotion.
-        boosting: the JSON file that ``boosting.fit_boosting`` wrote, by emotion.
+        networks: ``config.json`` of the LSTM-PB, by model: an emotion, or in cross-validation an emotion and a fold.
+        histories: ``history.csv`` of the LSTM-PB training, by model.
+        pb_tables: ``results/pb/{model}.parquet``, by model.
+        boosting: the JSON file that ``boosting.fit_boosting`` wrote, by model.
         qc: ``results/qc/videos.parquet``.
         config: the whole configuration of the run; with a section ``demo`` if the videos are the rendered ones.
+        shown: the models whose learning is drawn, all where not given: with many folds, figures of all fill a book.
         benchmarks_dir: where Snakemake's benchmark files lie. Times differ from run to run, so they are shown only
             if asked for.
     """
@@ -75,25 +77,33 @@ def write_report(
     summary = _read_json(metrics)
     facts = [_read_json(path) for path in networks.values()]
     infos = {emotion: _read_json(path) for emotion, path in boosting.items()}
+    drawn = list(networks) if shown is None else list(shown)
     panels = draw_figures(
-        figures_dir, predictions=rows, metrics=summary, histories=histories, pb_tables=pb_tables, boosting=infos
+        figures_dir,
+        predictions=rows,
+        metrics=summary,
+        histories={name: histories[name] for name in drawn},
+        pb_tables={name: pb_tables[name] for name in drawn},
+        boosting={name: infos[name] for name in drawn},
     )
     quality = _quality(qc)
     figures_at = Path(os.path.relpath(figures_dir, Path(out_html).parent)).as_posix()
     page = (
-        _environment()
+        environment()
         .get_template("report.html.j2")
         .render(
             style=Markup(_read("report.css")),
             script=Markup(_read("report.js")),
             demo="demo" in config,
             headline=headline(summary),
+            protocol=summary["protocol"],
             min_subjects=MIN_SUBJECTS,
             n_draws=f"{N_DRAWS:,}",
             presumes=summary["pairing"]["presumes"],
             paired_by=summary["pairing"]["by"],
             splits=summary["splits"],
-            split_names=_SPLIT_NAMES,
+            judged=[split for split in JUDGED if split in summary["splits"]],
+            split_names=SPLIT_NAMES,
             published=_published(),
             data=_data_table(rows),
             shared_subjects=_shared_subjects(rows),
@@ -102,7 +112,7 @@ def write_report(
             quality=_quality_summary(rows, quality),
             videos=[row | {"qc": quality[row["video_id"]]} for row in _dicts(rows)],
             n_subjects=len({row.subject for row in rows if row.subject}),
-            calibration=_calibration(rows, summary, infos),
+            calibration=_calibration(rows, summary, {name: infos[name] for name in drawn}),
             emotions=list(dict.fromkeys(row.emotion for row in rows)),
             panels={name: [(p.name, Markup(p.svg)) for p in panels[name]] for name in FIGURES},
             figures_at=figures_at,
@@ -118,10 +128,15 @@ def write_report(
 
 
 def headline(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Say in words what the test split shows: ``text``, ``verdict`` (above, below, open, none) and its ``cell``."""
-    cell = metrics["splits"].get("test", {}).get("overall", {"n": 0})
+    """Say in words what the test split, or cross-validation, shows.
+
+    Gives ``text``, ``verdict`` (above, below, open, none) and the split's ``cell``.
+    """
+    split = CROSS_VALIDATED if CROSS_VALIDATED in metrics["splits"] else "test"
+    cell = metrics["splits"].get(split, {}).get("overall", {"n": 0})
     if not cell["n"]:
-        text = "No video of the test split has both a label and a score: no accuracy."
+        where = "" if split == CROSS_VALIDATED else " of the test split"
+        text = f"No video{where} has both a label and a score: no accuracy."
         return {"verdict": "none", "text": text, "cell": None}
     low, high = cell["interval"]
     if low > 0.5:
@@ -142,10 +157,10 @@ def _calibration(
     if len(is_fake):
         for name, scores in (("before calibration", raw), ("calibrated on these", calibrated)):
             table.append({"videos": f"Training, held out, {name}", "n": len(scores), **reliability(is_fake, scores)})
-    for split in ("valid", "test"):
+    for split in reversed(JUDGED):
         cell = metrics["splits"].get(split, {}).get("overall", {})
         if cell.get("calibration"):
-            table.append({"videos": _SPLIT_NAMES[split], "n": cell["n"], **cell["calibration"]})
+            table.append({"videos": SPLIT_NAMES[split], "n": cell["n"], **cell["calibration"]})
     return table
 
 
@@ -163,7 +178,7 @@ def _published() -> list[dict[str, Any]]:
 def _data_table(rows: Sequence[Prediction]) -> list[dict[str, Any]]:
     """Give the paper's Table 1 for these data, with what was used."""
     table = []
-    for split in SPLITS:
+    for split in (*SPLITS, CROSS_VALIDATED):
         here = [row for row in rows if row.split == split]
         if here:
             labels = Counter(row.label for row in here)
@@ -246,7 +261,8 @@ def _costs(folder: str | Path | None) -> list[dict[str, Any]]:
     return list(costs.values())
 
 
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """Give the templates, with filters for shares, intervals and numbers; None is a dash."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,

@@ -3,11 +3,13 @@
 The sheet is tab-separated text with a header line. Columns: ``video_id``, ``path``, ``subject``, ``emotion``,
 ``label`` (genuine, fake, or empty where unknown), ``split`` (train, valid, test), and if wanted ``roi``
 (``x,y,w,h`` in pixels of frame ``roi_frame``), ``start_s``, ``end_s``. Outside training, ``subject`` may be empty where
-it is not known.
+it is not known. In cross-validation folds of subjects stand for the splits, so column ``split`` is not read and may be
+left out, and every subject must be known.
 """
 
 import csv
 import difflib
+import random
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +20,12 @@ from fakeemo.errors import FakeemoError
 
 LABELS = ("genuine", "fake")
 SPLITS = ("train", "valid", "test")
+CHALLENGE = "split of the sample sheet"
+"""The protocol in words, unless it is cross-validation."""
+CROSS_VALIDATED = "cv"
+"""Split of every video in cross-validation: a model that never saw its subject judges it."""
+JUDGED = (CROSS_VALIDATED, "test", "valid")
+"""Splits that are judged by models that were not fitted on them, the one that counts most first."""
 REQUIRED = ("video_id", "path", "subject", "emotion", "label", "split")
 OPTIONAL = ("roi", "roi_frame", "start_s", "end_s")
 _ID = re.compile(r"[A-Za-z0-9._-]+")
@@ -42,13 +50,20 @@ class Sample:
     end_s: float | None = None
 
 
-def read_samples(path: str | Path, emotions: Sequence[str], synonyms: Mapping[str, str] | None = None) -> list[Sample]:
+def read_samples(
+    path: str | Path,
+    emotions: Sequence[str],
+    synonyms: Mapping[str, str] | None = None,
+    *,
+    cross_validated: bool = False,
+) -> list[Sample]:
     """Read and check a sample sheet.
 
     Args:
         path: the tab-separated sheet.
         emotions: the names that column ``emotion`` may hold (any letter case).
         synonyms: further names, each for one of ``emotions`` (contentment for contempt, say).
+        cross_validated: whether every video gets the split :data:`CROSS_VALIDATED`, whatever the sheet says.
 
     Raises:
         FakeemoError: on the first fault, with the line, the column, the value and what was expected there.
@@ -63,7 +78,7 @@ def read_samples(path: str | Path, emotions: Sequence[str], synonyms: Mapping[st
     if not rows:
         raise FakeemoError(f"{path}: empty; the first line must name the columns {', '.join(REQUIRED)}")
     header = [name.strip() for name in rows[0]]
-    _check_header(path, header)
+    _check_header(path, header, [name for name in REQUIRED if not (cross_validated and name == "split")])
     names = {name.lower(): name for name in emotions} | {k.lower(): v for k, v in (synonyms or {}).items()}
 
     samples = []
@@ -76,11 +91,14 @@ def read_samples(path: str | Path, emotions: Sequence[str], synonyms: Mapping[st
                 " cells are separated by single tabs"
             )
         cells = dict(zip(header, (cell.strip() for cell in row), strict=True))
-        samples.append(_parse_row(f"{path}, line {line}", cells, names))
+        where = f"{path}, line {line}"
+        split = CROSS_VALIDATED if cross_validated else _one_of(where, "split", cells["split"], SPLITS)
+        samples.append(_parse_row(where, cells | {"split": split}, names))
     if not samples:
         raise FakeemoError(f"{path}: no videos; add a row for each")
     _check_ids(path, samples)
-    check_splits(path, samples)
+    if not cross_validated:
+        check_splits(path, samples)
     return samples
 
 
@@ -109,7 +127,37 @@ def check_splits(path: str | Path, samples: Iterable[Sample]) -> None:
             )
 
 
-def _check_header(path: str | Path, header: list[str]) -> None:
+def deal_folds(subjects: Iterable[str], n_folds: int, seed: int) -> list[list[str]]:
+    """Deal the distinct ``subjects`` into ``n_folds`` folds of nearly equal size, at random by ``seed``."""
+    distinct = sorted(set(subjects))
+    random.Random(seed).shuffle(distinct)
+    return [sorted(distinct[k::n_folds]) for k in range(n_folds)]
+
+
+def check_folds(path: str | Path, samples: Iterable[Sample], folds: Sequence[Sequence[str]]) -> None:
+    """Raise :class:`FakeemoError` if a fold leaves an emotion that it judges too little to be learned from.
+
+    Both labels must remain, and two subjects, as boosting makes folds of its own among those.
+    """
+    samples = list(samples)
+    for number, fold in enumerate(folds, start=1):
+        for emotion in dict.fromkeys(sample.emotion for sample in samples if sample.subject in fold):
+            left = [s for s in samples if s.emotion == emotion and s.label and s.subject not in fold]
+            missing = [label for label in LABELS if label not in {s.label for s in left}]
+            if missing:
+                lack = f"no video labelled '{' or '.join(missing)}'"
+            elif len({s.subject for s in left}) < 2:
+                lack = "labelled videos of one subject only"
+            else:
+                continue
+            raise FakeemoError(
+                f"{path}: cross-validation, fold {number} of {len(folds)}: without its subjects"
+                f" ({', '.join(fold)}) emotion '{emotion}' has {lack} to learn from; add videos of other subjects, take"
+                " more folds, or leave this emotion out of the sheet"
+            )
+
+
+def _check_header(path: str | Path, header: list[str], required: Sequence[str]) -> None:
     known = REQUIRED + OPTIONAL
     for name in header:
         if name not in known:
@@ -118,7 +166,7 @@ def _check_header(path: str | Path, header: list[str]) -> None:
             )
         if header.count(name) > 1:
             raise FakeemoError(f"{path}, line 1: column '{name}' stands twice")
-    for name in REQUIRED:
+    for name in required:
         if name not in header:
             raise FakeemoError(f"{path}, line 1: column '{name}' is missing; columns are separated by tabs")
 
@@ -129,10 +177,9 @@ def _parse_row(where: str, cells: dict[str, str], emotions: Mapping[str, str]) -
         raise FakeemoError(
             f"{where}, column 'video_id': '{video_id}' must consist of letters, digits, '.', '_' and '-'"
         )
-    split = _one_of(where, "split", cells["split"], SPLITS)
     if not cells["path"]:
         raise FakeemoError(f"{where}, column 'path': empty")
-    if not cells["subject"] and split == "train":
+    if not cells["subject"] and cells["split"] in ("train", CROSS_VALIDATED):
         raise FakeemoError(f"{where}, column 'subject': empty; training needs to know who is seen")
     emotion = emotions.get(cells["emotion"].lower())
     if emotion is None:
@@ -146,7 +193,7 @@ def _parse_row(where: str, cells: dict[str, str], emotions: Mapping[str, str]) -
         subject=cells["subject"],
         emotion=emotion,
         label=_one_of(where, "label", cells["label"], (*LABELS, "")),
-        split=split,
+        split=cells["split"],
         roi=_parse_roi(where, cells.get("roi", "")),
         roi_frame=int(_parse_number(where, "roi_frame", cells.get("roi_frame", "")) or 0),
         start_s=_parse_number(where, "start_s", cells.get("start_s", "")),

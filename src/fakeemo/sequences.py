@@ -70,6 +70,7 @@ def load_sequences(
     onset_window_s: Sequence[float] | None = None,
     smoothing_hz: float | None = None,
     fps: float | None = None,
+    augmented: bool = True,
 ) -> Sequences:
     """Read the variant tables of several videos.
 
@@ -91,6 +92,7 @@ def load_sequences(
             :func:`around_onset`. None keeps the whole clip.
         smoothing_hz: cut-off, in Hz, of a low-pass without delay, or None for none: see :func:`retime`.
         fps: frames a second that every clip is brought to, or None to leave them: see :func:`retime`.
+        augmented: whether jittered variants are read too, and not variant 0 alone.
 
     Raises:
         FakeemoError: if no table holds a usable sequence, ``smoothing_hz`` is not below half the frame rate of a
@@ -109,6 +111,8 @@ def load_sequences(
             )
         values = np.stack([columns[name] for name in FEATURES], axis=1).astype(np.float32)
         for variant in np.unique(columns["variant"]):
+            if variant and not augmented:
+                continue
             rows = np.flatnonzero(columns["variant"] == variant)
             rows = rows[np.argsort(columns["frame"][rows], kind="stable")]
             x = values[rows]

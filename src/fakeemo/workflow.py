@@ -9,16 +9,23 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import jsonschema
 import yaml
 
 from fakeemo.errors import FakeemoError
-from fakeemo.samples import LABELS, Sample, read_samples
+from fakeemo.samples import CHALLENGE, CROSS_VALIDATED, LABELS, Sample, check_folds, deal_folds, read_samples
 
 FIGURES = ("accuracy", "roc", "reliability", "pb_space", "learning_curves", "boosting")
 """The report's figures, as in ``fakeemo.figures``, whose import of matplotlib the rules must not pay for."""
+
+ARMS: dict[str, dict[str, dict[str, Any]]] = {
+    "one-step": {"recognition": {"steps": 1, "start": "zero"}},
+    "converged": {"recognition": {"steps": 1000, "tolerance": 1e-4}},
+    "plain": {"sequences": {"augmented": False}},
+}
+"""Arms of the ablation, by name: what the config says otherwise, by section."""
 
 _PACKAGE = Path(__file__).parent
 _SCRIPTS = _PACKAGE.parents[1] / "workflow" / "scripts"
@@ -70,19 +77,52 @@ def _with_defaults(value: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[
     return filled
 
 
-class Sheet:
-    """The sample sheet, ready for look-ups by video and by emotion.
+class Model(NamedTuple):
+    """Hold what one network with its classifier learns from and what it judges: ids of videos of one emotion.
 
-    ``videos`` maps an id to its row; ``emotions`` are those that the sheet has, in the config's order.
+    ``labels`` and ``subjects`` are of the training videos, by id; ``recognised`` are those that need a PB vector.
     """
 
-    def __init__(self, samples: Sequence[Sample], emotions: Sequence[str], absent: frozenset[str]) -> None:
+    emotion: str
+    fold: str
+    labels: dict[str, str]
+    subjects: dict[str, str]
+    recognised: list[str]
+    judged: list[str]
+
+
+class Sheet:
+    """The sample sheet, ready for look-ups by video, by emotion and by model.
+
+    ``videos`` maps an id to its row; ``emotions`` are those that the sheet has, in the config's order. ``models`` maps
+    a name to its :class:`Model`: without ``folds`` there is one for each emotion, called like it; with folds of
+    subjects there is one for each emotion and fold that has videos of it, called ``EMOTION.foldNUMBER``.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        emotions: Sequence[str],
+        absent: frozenset[str],
+        folds: Sequence[Sequence[str]] = (),
+    ) -> None:
         self.videos = {sample.video_id: sample for sample in samples}
         self._absent = absent
-        self._of_emotion: dict[str, list[Sample]] = defaultdict(list)
+        of_emotion: dict[str, list[Sample]] = defaultdict(list)
         for sample in samples:
-            self._of_emotion[sample.emotion].append(sample)
-        self.emotions = [emotion for emotion in emotions if emotion in self._of_emotion]
+            of_emotion[sample.emotion].append(sample)
+        self.emotions = [emotion for emotion in emotions if emotion in of_emotion]
+        self.models: dict[str, Model] = {}
+        for emotion in self.emotions:
+            here = of_emotion[emotion]
+            if not folds:
+                self.models[emotion] = _model(emotion, "", here, [s for s in here if s.split == "train"], here)
+            for number, fold in enumerate(folds, start=1):
+                others = [sample for sample in here if sample.subject not in fold]
+                held_out = [sample for sample in here if sample.subject in fold]
+                if held_out:
+                    name = f"fold{number}"
+                    self.models[f"{emotion}.{name}"] = _model(emotion, name, here, others, held_out)
 
     def input_video(self, video: str) -> list[str]:
         """Give the video's file, or nothing where it is known to be missing and bad videos are skipped."""
@@ -93,31 +133,59 @@ class Sheet:
         sample = self.videos[video]
         return {"video": sample.path} | {k: getattr(sample, k) for k in ("start_s", "end_s", "roi", "roi_frame")}
 
-    def of_emotion(self, emotion: str) -> list[str]:
-        """Give the ids of an emotion's videos."""
-        return [sample.video_id for sample in self._of_emotion[emotion]]
+    def n_variants(self, config: Mapping[str, Any], video: str) -> int:
+        """Give the number of a video's jittered variants; in cross-validation every video is a training video once."""
+        split = self.videos[video].split
+        number: int = config["variants"]["train" if split == CROSS_VALIDATED else split]
+        return number
 
-    def training_labels(self, emotion: str) -> dict[str, str]:
-        """Give the label of each labelled training video of an emotion, by id."""
-        return {s.video_id: s.label for s in self._of_emotion[emotion] if s.split == "train" and s.label}
+    def judged(self) -> list[list[str]]:
+        """Give the ids of the videos that each model judges, in the order of ``models``."""
+        return [model.judged for model in self.models.values()]
 
-    def training_subjects(self, emotion: str) -> dict[str, str]:
-        """Give the subject of each labelled training video of an emotion, by id."""
-        return {video: self.videos[video].subject for video in self.training_labels(emotion)}
+    def shown(self) -> list[str]:
+        """Give the first model of each emotion, whose learning the report shows for all folds'."""
+        first = {model.emotion: name for name, model in reversed(self.models.items())}
+        return [first[emotion] for emotion in self.emotions]
 
     def rows(self) -> list[dict[str, str]]:
         """Give the rows as the evaluation needs them."""
         names = ("video_id", "subject", "emotion", "label", "split")
-        return [{name: getattr(sample, name) for name in names} for sample in self.videos.values()]
+        fold = {video: model.fold for model in self.models.values() for video in model.judged}
+        return [
+            {name: getattr(sample, name) for name in names} | {"fold": fold[video]}
+            for video, sample in self.videos.items()
+        ]
+
+
+def _model(
+    emotion: str, fold: str, samples: Sequence[Sample], learned_from: Sequence[Sample], judged: Sequence[Sample]
+) -> Model:
+    """Give the model of an emotion's ``samples`` that is fitted to the labelled ones of ``learned_from``."""
+    labels = {sample.video_id: sample.label for sample in learned_from if sample.label}
+    subjects = {sample.video_id: sample.subject for sample in learned_from if sample.label}
+    needed = {*labels, *(sample.video_id for sample in judged)}
+    recognised = [sample.video_id for sample in samples if sample.video_id in needed]
+    return Model(emotion, fold, labels, subjects, recognised, [sample.video_id for sample in judged])
 
 
 def read_sheet(config: Mapping[str, Any]) -> Sheet:
-    """Read the sample sheet that a completed config names, and look for each video's file.
+    """Read the sample sheet that a completed config names, look for each video's file, and deal folds of subjects.
 
     Raises:
-        FakeemoError: on a fault of the sheet; on a missing file, unless ``on_bad_video`` is ``skip``.
+        FakeemoError: on a fault of the sheet; on more folds than subjects, or folds that leave too little to learn
+            from; on a missing file, unless ``on_bad_video`` is ``skip``.
     """
-    samples = read_samples(config["samples"], config["emotions"], config["synonyms"])
+    where, protocol = config["samples"], config["protocol"]
+    samples = read_samples(where, config["emotions"], config["synonyms"], cross_validated=protocol != "challenge")
+    folds: list[list[str]] = []
+    if protocol != "challenge":
+        subjects = {sample.subject for sample in samples}
+        n_folds = config["folds"] if protocol == "k-fold" else len(subjects)
+        if n_folds > len(subjects):
+            raise FakeemoError(f"{where}: has {len(subjects)} subjects; lower the config key 'folds' ({n_folds})")
+        folds = deal_folds(subjects, n_folds, config["seed"])
+        check_folds(where, samples, folds)
     rendered = str(Path(config["demo"]["folder"])) + os.sep if "demo" in config else None
     absent = [
         sample
@@ -127,11 +195,21 @@ def read_sheet(config: Mapping[str, Any]) -> Sheet:
     if absent and config["on_bad_video"] == "stop":
         others = f" (and {len(absent) - 1} more)" if len(absent) > 1 else ""
         raise FakeemoError(
-            f"{config['samples']}, column 'path': video '{absent[0].video_id}': no file {absent[0].path}{others};"
+            f"{where}, column 'path': video '{absent[0].video_id}': no file {absent[0].path}{others};"
             " correct the path (relative ones start at the working directory), remove the row,"
             " or set on_bad_video: skip"
         )
-    return Sheet(samples, config["emotions"], frozenset(sample.video_id for sample in absent))
+    return Sheet(samples, config["emotions"], frozenset(sample.video_id for sample in absent), folds)
+
+
+def protocol_in_words(config: Mapping[str, Any], sheet: Sheet) -> str:
+    """Say how training and judged videos are kept apart, as a label of tables and figures."""
+    if config["protocol"] == "challenge":
+        return CHALLENGE
+    n_subjects = len({sample.subject for sample in sheet.videos.values()})
+    if config["protocol"] == "k-fold":
+        return f"{config['folds']}-fold cross-validation over {n_subjects} subjects"
+    return f"leave-one-subject-out cross-validation over {n_subjects} subjects"
 
 
 def demo_clips(config: Mapping[str, Any], sheet: Sheet) -> list[str]:
@@ -146,6 +224,28 @@ def boosting_settings(config: Mapping[str, Any], emotion: str) -> dict[str, Any]
     if isinstance(settings["rate"], Mapping):
         settings["rate"] = settings["rate"].get(emotion, 0.1)
     return settings
+
+
+def arm(config: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Give the config of one of :data:`ARMS`."""
+    return {**config, **{section: config[section] | keys for section, keys in ARMS[name].items()}}
+
+
+def network_of(name: str, model: str, file: str) -> str:
+    """Give a file of the network that one of :data:`ARMS` recognises with: its own if it learns otherwise."""
+    own = f"results/ablation/{name}/models" if "sequences" in ARMS[name] else "results/models"
+    return f"{own}/{model}/{file}"
+
+
+def baselines(sheet: Sheet) -> list[str]:
+    """Name the methods beside LSTM-PB + boosting; learning from pairs needs a pair for training in every fold."""
+    paired: dict[str, bool] = defaultdict(bool)
+    for model in sheet.models.values():
+        labels = defaultdict(set)
+        for video, subject in model.subjects.items():
+            labels[subject].add(model.labels[video])
+        paired[model.fold] |= any(len(shown) == len(LABELS) for shown in labels.values())
+    return ["nearest-pb", "logistic-pb", "direct", *(["pairs"] if all(paired.values()) else [])]
 
 
 def paired_by_faces(config: Mapping[str, Any], sheet: Sheet) -> list[str]:

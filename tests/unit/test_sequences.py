@@ -39,6 +39,15 @@ def test_videos_of_different_length_are_padded_and_masked(tmp_path):
     assert sequences.select(np.array([2])).x.shape == (1, 6, 80)
 
 
+def test_without_augmentation_only_variant_0_is_read(tmp_path):
+    x = np.random.default_rng(0).normal(size=(12, 80)).astype(np.float32)
+    path = table(tmp_path / "a.parquet", x, 3)
+    assert load_sequences([path]).variant.tolist() == [0, 1, 2]
+    plain = load_sequences([path], augmented=False)
+    assert plain.variant.tolist() == [0]
+    np.testing.assert_array_equal(plain.x, load_sequences([path]).x[:1])
+
+
 def test_frames_before_and_after_the_face_are_cut_off():
     x = np.full((7, 80), np.nan, np.float32)
     x[2:5] = 1

@@ -36,7 +36,8 @@ onstart:
 
 wildcard_constraints:
     video="[A-Za-z0-9._-]+",
-    emotion="[A-Za-z0-9-]+",
+    # An emotion, or EMOTION.foldNUMBER in cross-validation.
+    model="[A-Za-z0-9-]+([.]fold[0-9]+)?",
 
 
 localrules:

@@ -1,14 +1,14 @@
-# Sections 2.4 and 4: boosting for each emotion, the verdict on every video, and the report.
+# Sections 2.4 and 4: boosting for each emotion (and fold), the verdict on every video, and the report.
 rule boost:
     input:
         pb=rules.recognise.output.pb,
     output:
-        model="results/models/{emotion}/boosting.ubj",
-        info="results/models/{emotion}/boosting.json",
+        model="results/models/{model}/boosting.ubj",
+        info="results/models/{model}/boosting.json",
     log:
-        "logs/boost/{emotion}.log",
+        "logs/boost/{model}.log",
     benchmark:
-        "logs/benchmarks/boost/{emotion}.tsv"
+        "logs/benchmarks/boost/{model}.tsv"
     conda:
         "../envs/fakeemo.yaml"
     threads: config["boosting"]["threads"]
@@ -16,18 +16,18 @@ rule boost:
         gpu=plan.gpus(config["boosting"]),
     params:
         code=plan.code("boost", "boosting"),
-        labels=lambda w: SHEET.training_labels(w.emotion),
-        subjects=lambda w: SHEET.training_subjects(w.emotion),
-        settings=lambda w: plan.boosting_settings(config, w.emotion),
+        labels=lambda w: SHEET.models[w.model].labels,
+        subjects=lambda w: SHEET.models[w.model].subjects,
+        settings=lambda w: plan.boosting_settings(config, SHEET.models[w.model].emotion),
     script:
         "../scripts/boost.py"
 
 
 rule evaluate:
     input:
-        pb=expand(rules.recognise.output.pb, emotion=SHEET.emotions),
-        models=expand(rules.boost.output.model, emotion=SHEET.emotions),
-        infos=expand(rules.boost.output.info, emotion=SHEET.emotions),
+        pb=expand(rules.recognise.output.pb, model=SHEET.models),
+        models=expand(rules.boost.output.model, model=SHEET.models),
+        infos=expand(rules.boost.output.info, model=SHEET.models),
         quality=rules.quality.output.table,
         faces=expand(
             rules.landmarks.output.face, video=plan.paired_by_faces(config, SHEET)
@@ -48,6 +48,8 @@ rule evaluate:
     params:
         code=plan.code("evaluate", "evaluation"),
         samples=SHEET.rows(),
+        judged=SHEET.judged(),
+        protocol=plan.protocol_in_words(config, SHEET),
         pairing=config["evaluation"]["pairing"],
     script:
         "../scripts/evaluate.py"
@@ -58,10 +60,10 @@ rule report:
         predictions=rules.evaluate.output.predictions,
         metrics=rules.evaluate.output.metrics,
         quality=rules.quality.output.table,
-        networks=expand(rules.train.output.config, emotion=SHEET.emotions),
-        histories=expand(rules.train.output.history, emotion=SHEET.emotions),
-        pb=expand(rules.recognise.output.pb, emotion=SHEET.emotions),
-        boosting=expand(rules.boost.output.info, emotion=SHEET.emotions),
+        networks=expand(rules.train.output.config, model=SHEET.models),
+        histories=expand(rules.train.output.history, model=SHEET.models),
+        pb=expand(rules.recognise.output.pb, model=SHEET.models),
+        boosting=expand(rules.boost.output.info, model=SHEET.models),
     output:
         page=report(
             "results/report/index.html",
@@ -90,6 +92,7 @@ rule report:
     params:
         code=plan.code("report", "report"),
         config=config,
-        emotions=SHEET.emotions,
+        models=list(SHEET.models),
+        shown=SHEET.shown(),
     script:
         "../scripts/report.py"

@@ -59,7 +59,7 @@ rule landmarks:
         code=plan.code("landmarks", "augment"),
         sample=lambda w: SHEET.span(w.video),
         settings=config["landmarks"],
-        n_variants=lambda w: config["variants"][SHEET.videos[w.video].split],
+        n_variants=lambda w: SHEET.n_variants(config, w.video),
         jitter_px=config["variants"]["jitter_px"],
         seed=config["seed"],
     script:

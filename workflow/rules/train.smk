@@ -1,17 +1,17 @@
-# Section 2.3: learning mode for each emotion, then recognition mode for each of its videos. Both want a GPU.
+# Section 2.3: learning mode for each emotion (and fold), then recognition mode for its videos. Both want a GPU.
 rule train:
     input:
         variants=lambda w: expand(
-            rules.landmarks.output.variants, video=SHEET.training_labels(w.emotion)
+            rules.landmarks.output.variants, video=SHEET.models[w.model].labels
         ),
     output:
-        weights="results/models/{emotion}/lstm_pb.safetensors",
-        config="results/models/{emotion}/config.json",
-        history="results/models/{emotion}/history.csv",
+        weights="results/models/{model}/lstm_pb.safetensors",
+        config="results/models/{model}/config.json",
+        history="results/models/{model}/history.csv",
     log:
-        "logs/train/{emotion}.log",
+        "logs/train/{model}.log",
     benchmark:
-        "logs/benchmarks/train/{emotion}.tsv"
+        "logs/benchmarks/train/{model}.tsv"
     priority: 10
     conda:
         "../envs/fakeemo.yaml"
@@ -20,7 +20,7 @@ rule train:
         gpu=plan.gpus(config),
     params:
         code=plan.code("train", "training"),
-        labels=lambda w: SHEET.training_labels(w.emotion),
+        labels=lambda w: SHEET.models[w.model].labels,
         sequences=config["sequences"],
         network=config["network"],
         learning=config["learning"],
@@ -28,7 +28,7 @@ rule train:
         device=config["device"],
         torch_threads=config["torch_threads"],
         # Not an output: Snakemake deletes the outputs of a killed job, and its next start goes on from here.
-        resume="results/checkpoints/{emotion}.safetensors",
+        resume="results/checkpoints/{model}.safetensors",
     script:
         "../scripts/train.py"
 
@@ -38,15 +38,15 @@ rule recognise:
         weights=rules.train.output.weights,
         config=rules.train.output.config,
         variants=lambda w: expand(
-            rules.landmarks.output.variants, video=SHEET.of_emotion(w.emotion)
+            rules.landmarks.output.variants, video=SHEET.models[w.model].recognised
         ),
     output:
-        pb="results/pb/{emotion}.parquet",
-        convergence="results/pb/{emotion}_convergence.csv",
+        pb="results/pb/{model}.parquet",
+        convergence="results/pb/{model}_convergence.csv",
     log:
-        "logs/recognise/{emotion}.log",
+        "logs/recognise/{model}.log",
     benchmark:
-        "logs/benchmarks/recognise/{emotion}.tsv"
+        "logs/benchmarks/recognise/{model}.tsv"
     priority: 10
     conda:
         "../envs/fakeemo.yaml"

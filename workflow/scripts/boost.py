@@ -10,6 +10,6 @@ with job(snakemake.log[0]):
         snakemake.params.subjects,
         snakemake.output.model,
         snakemake.output.info,
-        emotion=snakemake.wildcards.emotion,
+        emotion=snakemake.wildcards.model,
         settings=BoostingSettings(**snakemake.params.settings),
     )

@@ -13,6 +13,8 @@ with job(snakemake.log[0]):
         snakemake.input.quality,
         snakemake.output.predictions,
         snakemake.output.metrics,
+        judged=snakemake.params.judged,
+        protocol=snakemake.params.protocol,
         pairing=snakemake.params.pairing,
         faces={Path(face).stem: face for face in snakemake.input.faces},
     )

@@ -16,5 +16,5 @@ with job(snakemake.log[0]), take(snakemake.params.device) as device:
         settings=RecognitionSettings(**params.settings),
         device=device,
         threads=params.torch_threads,
-        description=snakemake.wildcards.emotion,
+        description=snakemake.wildcards.model,
     )

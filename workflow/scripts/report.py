@@ -6,17 +6,18 @@ from fakeemo.jobs import job
 from fakeemo.report import write_report
 
 with job(snakemake.log[0]):
-    files, emotions = snakemake.input, snakemake.params.emotions
+    files, models = snakemake.input, snakemake.params.models
     write_report(
         snakemake.output.page,
         Path(snakemake.output.figures[0]).parent,
         predictions=files.predictions,
         metrics=files.metrics,
-        networks=dict(zip(emotions, files.networks, strict=True)),
-        histories=dict(zip(emotions, files.histories, strict=True)),
-        pb_tables=dict(zip(emotions, files.pb, strict=True)),
-        boosting=dict(zip(emotions, files.boosting, strict=True)),
+        networks=dict(zip(models, files.networks, strict=True)),
+        histories=dict(zip(models, files.histories, strict=True)),
+        pb_tables=dict(zip(models, files.pb, strict=True)),
+        boosting=dict(zip(models, files.boosting, strict=True)),
         qc=files.quality,
         config=snakemake.params.config,
+        shown=snakemake.params.shown,
         benchmarks_dir="logs/benchmarks",
     )

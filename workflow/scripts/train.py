@@ -19,7 +19,7 @@ with job(snakemake.log[0]), take(snakemake.params.device) as device:
         seed=params.seed,
         device=device,
         threads=params.torch_threads,
-        description=snakemake.wildcards.emotion,
+        description=snakemake.wildcards.model,
         resume=params.resume,
         code=params.code,
     )
