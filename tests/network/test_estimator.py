@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils import estimator_checks
 from sklearn.utils.validation import check_is_fitted
 
 from fakeemo.errors import FakeemoError
@@ -116,6 +117,23 @@ def test_it_is_cloned_and_its_settings_are_reached_by_name():
     assert copied.learning == LEARNING
     with pytest.raises(ValueError, match="no parameter 'learning__speed'"):
         estimator.set_params(learning__speed=1)
+
+
+# Those that make no series of their own: they would have two dimensions. One more wants defaults of built-in types.
+@pytest.mark.filterwarnings("ignore:TypeError occurred during set_params")
+@pytest.mark.parametrize(
+    "check",
+    [
+        estimator_checks.check_no_attributes_set_in_init,
+        estimator_checks.check_get_params_invariance,
+        estimator_checks.check_set_params,
+        estimator_checks.check_estimator_cloneable,
+        estimator_checks.check_estimator_repr,
+        estimator_checks.check_valid_tag_types,
+    ],
+)
+def test_scikit_learn_s_own_checks_of_the_conventions(check):
+    check("LSTMPBEstimator", LSTMPBEstimator())
 
 
 def test_scikit_learn_searches_and_cross_validates_a_pipeline_of_it():
