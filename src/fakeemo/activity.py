@@ -149,7 +149,12 @@ def statistics(signals: np.ndarray, fps: float) -> np.ndarray:
 
 
 def write_activity(
-    tables: Sequence[str | Path], out: str | Path, *, fps: float = 30.0, neutral_frames: int = 5
+    tables: Sequence[str | Path],
+    out: str | Path,
+    *,
+    fps: float = 30.0,
+    neutral_frames: int = 5,
+    pose: str = "rigid",
 ) -> None:
     """Write the features of videos: a row for each usable video and variant, as in the tables of PB vectors.
 
@@ -158,8 +163,9 @@ def write_activity(
         out: table to write: video_id, variant, and the columns of :data:`NAMES`.
         fps: frames a second that every clip is brought to.
         neutral_frames: how many first frames count as neutral.
+        pose: the landmarks that show the head's pose, see :func:`fakeemo.sequences.relative_to_neutral`.
     """
-    sequences = load_sequences(tables, reference="neutral", neutral_frames=neutral_frames, fps=fps)
+    sequences = load_sequences(tables, reference="neutral", neutral_frames=neutral_frames, pose=pose, fps=fps)
     features, names = activity_features(sequences.x, sequences.mask, fps)
     columns: dict[str, object] = {"video_id": sequences.video.tolist(), "variant": sequences.variant}
     columns |= {name: features[:, k] for k, name in enumerate(names)}
@@ -168,7 +174,7 @@ def write_activity(
         columns,
         kind="activity",
         units={name: "s" for name in names if "_time_" in name},
-        parameters={"fps": fps, "neutral_frames": neutral_frames, "cut_off_hz": CUT_OFF},
+        parameters={"fps": fps, "neutral_frames": neutral_frames, "pose": pose, "cut_off_hz": CUT_OFF},
         versions=software("numpy", "scipy", "pyarrow"),
     )
 

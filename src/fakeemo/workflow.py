@@ -21,8 +21,8 @@ FIGURES = ("accuracy", "roc", "reliability", "pb_space", "learning_curves", "boo
 """The report's figures, as in ``fakeemo.figures``, whose import of matplotlib the rules must not pay for."""
 
 ARMS: dict[str, dict[str, dict[str, Any]]] = {
-    "one-step": {"recognition": {"steps": 1, "start": "zero"}},
-    "converged": {"recognition": {"steps": 1000, "tolerance": 1e-4}},
+    "one-step": {"recognition": {"method": "gradient", "steps": 1, "start": "zero"}},
+    "converged": {"recognition": {"method": "gauss-newton", "steps": 20, "tolerance": 1e-4}},
     "plain": {"sequences": {"augmented": False}},
 }
 """Arms of the ablation, by name: what the config says otherwise, by section."""

@@ -10,9 +10,9 @@ import torch
 from test_training import NETWORK, two_classes
 
 from fakeemo.errors import FakeemoError
-from fakeemo.lstm_pb import prediction_error
+from fakeemo.lstm_pb import load_network, prediction_error
 from fakeemo.recognition import RecognitionSettings, recognise, recognise_emotion
-from fakeemo.sequences import FEATURES
+from fakeemo.sequences import FEATURES, load_sequences
 from fakeemo.tables import read_table, write_table
 from fakeemo.training import LearningSettings, train, train_emotion
 
@@ -239,3 +239,34 @@ def test_the_job_writes_a_row_for_every_usable_variant(tmp_path):
     assert [(row["video_id"], row["start"], row["step"]) for row in rows] == expected
     won = [row for row in rows if (row["video_id"], row["start"]) == ("a", columns["start"][0])]
     assert float(won[-1]["error"]) == pytest.approx(columns["error"][0], rel=1e-5)
+
+
+def test_new_videos_are_prepared_as_those_of_training_were(tmp_path):
+    random = np.random.default_rng(0)
+    face, pattern = random.uniform(-0.5, 0.5, 80), random.normal(0, 0.1, (2, 80))
+    for video, begin in (("a", 4), ("b", 6), ("new", 9)):
+        rise = np.clip((np.arange(24) - begin) / 5, 0, 1)[:, None]
+        x = face + rise * (random.normal(size=2) @ pattern) + random.normal(0, 0.001, (24, 80))
+        columns = {"variant": np.zeros(24, int), "frame": np.arange(24), "timestamp": np.arange(24) / 12}
+        write_table(tmp_path / f"{video}.parquet", columns | dict(zip(FEATURES, x.T, strict=True)), kind="variants")
+    prepared = {"reference": "neutral", "components": 2, "onset_window_s": [0.25, 0.75], "fps": 12, "neutral_frames": 3}
+    common = {"device": "cpu", "threads": 1, "description": "anger"}
+    train_emotion(
+        [tmp_path / "a.parquet", tmp_path / "b.parquet"],
+        {"a": "genuine", "b": "fake"},
+        tmp_path,
+        network=NETWORK,
+        learning=LearningSettings(epochs=2),
+        sequences=prepared,
+        seed=1,
+        **common,
+    )
+    basis = load_network(tmp_path)[1]["sequences"]["basis"]
+    assert np.shape(basis) == (80, 2)
+    settings = RecognitionSettings(method="gauss-newton", steps=2)
+    out = tmp_path / "pb.parquet"
+    recognise_emotion([tmp_path / "new.parquet"], tmp_path, out, tmp_path / "c.csv", settings=settings, **common)
+    series = load_sequences([tmp_path / "new.parquet"], **prepared, basis=basis)
+    assert series.x.shape == (1, 13, 80)
+    expected = recognise(load_network(tmp_path)[0], series, settings, closed_loop=0.0)
+    assert read_table(out)[0]["error"] == pytest.approx(expected.error)

@@ -9,7 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fakeemo.errors import FakeemoError
-from fakeemo.sequences import FEATURES, HOLE_S, fill_gaps, load_sequences, low_pass, relative_to_neutral, retime
+from fakeemo.sequences import (
+    FEATURES,
+    HOLE_S,
+    around_onset,
+    fill_gaps,
+    load_sequences,
+    low_pass,
+    principal_directions,
+    relative_to_neutral,
+    retime,
+)
 from fakeemo.tables import write_table
 
 
@@ -91,6 +101,98 @@ def test_relative_to_neutral_removes_head_motion_and_keeps_the_expression():
     np.testing.assert_allclose(flat[0], flat[1], atol=1e-5)
     np.testing.assert_allclose(flat[0][:, 70], expression[:, 30].imag / quarter, atol=1e-5)
     assert np.abs(np.delete(flat[0], 70, axis=1)).max() < 1e-5
+
+
+def test_pose_from_all_landmarks_removes_head_motion_and_shakes_less():
+    random = np.random.default_rng(0)
+    face = random.uniform(-0.5, 0.5, 40) + 1j * random.uniform(-0.5, 0.5, 40)
+    turned = face * np.exp(1j * np.linspace(0, 0.3, 50))[:, None] + np.linspace(0, 0.2, 50)[:, None]
+    flat = relative_to_neutral(np.hstack([turned.real, turned.imag]).astype(np.float32), 1, "all")
+    np.testing.assert_allclose(flat, 0, atol=1e-5)
+
+    noise = 0.01 * (random.normal(size=turned.shape) + 1j * random.normal(size=turned.shape))
+    noisy = np.hstack([(turned + noise).real, (turned + noise).imag]).astype(np.float32)
+    rigid, steady = (relative_to_neutral(noisy, 10, pose)[10:].var() for pose in ("rigid", "all"))
+    assert steady < 0.8 * rigid
+
+
+def expressions(n, frames, random):
+    """Displacements in two directions, the first twice as far as the second, with noise in all 80."""
+    directions = np.linalg.qr(random.normal(size=(80, 2)))[0]
+    extent = random.normal(size=(n, 2)) * (0.4, 0.2)
+    course = np.linspace(0, 1, frames)
+    x = course[:, None] * (extent @ directions.T)[:, None] + 0.001 * random.normal(size=(n, frames, 80))
+    return x.astype(np.float32), directions
+
+
+def test_principal_directions_are_those_of_most_motion():
+    x, directions = expressions(30, 20, np.random.default_rng(0))
+    found = principal_directions(list(x), 2)
+    np.testing.assert_allclose(found.T @ found, np.eye(2), atol=1e-5)
+    assert np.abs(found[:, 0] @ directions[:, 0]) > 0.99
+    np.testing.assert_allclose(found @ found.T, directions @ directions.T, atol=0.02)
+    assert (found[np.abs(found).argmax(axis=0), [0, 1]] > 0).all()
+
+
+def test_new_videos_are_projected_on_the_directions_of_training(tmp_path):
+    random = np.random.default_rng(0)
+    face = random.uniform(-0.5, 0.5, 80)
+    known, new = (face + expressions(4, 12, random)[0] for _ in range(2))
+    paths = [
+        table(tmp_path / f"{kind}{i}.parquet", x) for kind, xs in (("k", known), ("n", new)) for i, x in enumerate(xs)
+    ]
+    training = load_sequences(paths[:4], reference="neutral", neutral_frames=1, components=2)
+    whole = load_sequences(paths[4:], reference="neutral", neutral_frames=1)
+    projected = load_sequences(
+        paths[4:], reference="neutral", neutral_frames=1, components=2, basis=training.basis.tolist()
+    )
+    np.testing.assert_allclose(projected.x, whole.x @ training.basis @ training.basis.T, atol=1e-6)
+    np.testing.assert_array_equal(projected.basis, training.basis)
+    own = load_sequences(paths[4:], reference="neutral", neutral_frames=1, components=2)
+    assert np.abs(own.basis - training.basis).max() > 0.01
+
+
+@pytest.mark.parametrize("begin", [10.0, 14.3, 20.75])
+def test_a_window_begins_as_long_before_the_onset_wherever_that_is(begin):
+    fps, time = 25, np.arange(75)
+    rise = np.clip((time - begin) / 10, 0, 1)
+    pattern = np.random.default_rng(0).normal(size=80)
+    x = (rise[:, None] * pattern).astype(np.float32)
+    window, seen = around_onset(x, np.ones(75, bool), fps, (0.4, 1.0))
+    assert len(window) == len(seen) == 36
+    assert seen.all()
+    expected = np.clip((np.arange(36) - 10 + 5) / 10, 0, 1)  # half-way up after 0.4 s, ten frames
+    np.testing.assert_allclose(window @ pattern / (pattern @ pattern), expected, atol=0.05)
+
+
+def test_a_window_beyond_the_clip_or_over_a_gap_is_not_seen():
+    x = np.ones((8, 80), np.float32) * (np.arange(8) >= 3)[:, None]
+    seen = np.ones(8, bool)
+    seen[6] = False
+    window, visible = around_onset(x, seen, 8, (0.5, 1.0))
+    assert visible.sum() < len(window) == 13
+    assert not visible[0]
+    assert not visible[-1]
+    still, nowhere = around_onset(np.zeros((5, 80), np.float32), np.ones(5, bool), 8, (0.5, 0.5))
+    assert np.isfinite(still).all(), "a face that does not move has no onset; its first frame counts"
+    assert nowhere.sum() == 5
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"components": 2}, "sequences.components .* sequences.reference: neutral"),
+        ({"onset_window_s": [0.5, 1], "fps": 25}, "sequences.onset_window_s .* sequences.reference: neutral"),
+        (
+            {"onset_window_s": [0.5, 1], "reference": "neutral"},
+            "onset_window_s is in seconds, so it needs sequences.fps",
+        ),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(tmp_path, settings, message):
+    path = table(tmp_path / "a.parquet", np.ones((4, 80)))
+    with pytest.raises(FakeemoError, match=message):
+        load_sequences([path], **settings)
 
 
 def column(values):

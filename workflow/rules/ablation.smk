@@ -84,6 +84,7 @@ rule activity:
         "../envs/fakeemo.yaml"
     params:
         code=plan.code("activity", "activity"),
+        pose=config["sequences"]["pose"],
     script:
         "../scripts/activity.py"
 

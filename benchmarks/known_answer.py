@@ -1,0 +1,217 @@
+"""Measure which share of the accuracy that is possible the methods reach, on simulated faces with a known limit.
+
+    python benchmarks/known_answer.py                     # config/recommended.yaml at four levels, five seeds
+    python benchmarks/known_answer.py --levers --seeds 2  # the same at 80 %, one of its choices at a time taken back
+
+One emotion, 40 subjects to learn from and 80 to judge, two clips each (``fakeemo simulate``). Each run is trained,
+recognised, boosted and judged by the functions that the workflow calls; runs that are done are kept in ``--folder`` and
+not done again. Prints Markdown tables.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from fakeemo.simulation import SimulationSettings, paired_limit, write_simulation
+from fakeemo.workflow import complete_config
+
+ROOT = Path(__file__).parents[1]
+LEVELS = (50, 65, 80, 95)
+EMOTION = "happiness"
+TRAINING, JUDGED = 40, 80  # subjects
+METHODS = {
+    "boosting": "LSTM-PB + boosting",
+    "logistic": "LSTM-PB + logistic regression",
+    "nearest": "LSTM-PB, nearer class PB",
+    "direct": "rival, direct",
+    "pairs": "rival, by pairs",
+}
+# One choice of config/recommended.yaml at a time, taken back to the paper's or its authors' (docs/differences.md).
+LEVERS: dict[str, dict[str, dict[str, Any]]] = {
+    "all of them": {},
+    "pose from rigid points": {"sequences": {"pose": "rigid"}},
+    "all 80 directions": {"sequences": {"components": None}},
+    "whole clips": {"sequences": {"onset_window_s": None}},
+    "context from top": {"network": {"context_from": "top"}},
+    "relu of the PB": {"network": {"pb_activation": "relu"}},
+    "8 PB numbers": {"network": {"pb": 8}},
+    "teacher forcing": {"learning": {"closed_loop": 0}},
+    "half closed loop": {"learning": {"closed_loop": 0.5}},
+    "PB vectors of classes": {"learning": {"pb": "class"}},
+    "PB vectors by gradient": {"learning": {"pb_optimiser": "sgd", "pb_rate": 20}},
+    "recognition by gradient": {"recognition": {"method": "gradient", "steps": 100, "rate": 20}},
+    "one step of recognition": {"recognition": {"method": "gradient", "steps": 1, "rate": 20}},
+}
+
+
+def config_of(lever: str) -> dict[str, Any]:
+    file = ROOT / "config" / "recommended.yaml"
+    given = yaml.safe_load(file.read_text())
+    for section, keys in LEVERS[lever].items():
+        given[section] |= keys
+    return complete_config(given, ROOT / "workflow" / "schemas" / "config.schema.yaml", [str(file)])
+
+
+def split(folder: Path) -> tuple[dict[str, dict[str, float]], dict[str, str], dict[str, str]]:
+    """Give the truth of every clip, and labels and subjects of those to learn from."""
+    truth = json.loads((folder / "truth.json").read_text())["clips"]
+    training = [video for video in truth if int(video[1:4]) <= TRAINING]
+    return truth, {v: v.rsplit("_", 1)[1] for v in training}, {v: v.split("_")[0] for v in training}
+
+
+def learn(folder: Path, data: Path, lever: str, seed: int) -> None:
+    """Train and recognise; in a process of its own, as torch and xgboost do not go together."""
+    from fakeemo.lstm_pb import NetworkSettings
+    from fakeemo.recognition import RecognitionSettings, recognise_emotion
+    from fakeemo.training import LearningSettings, train_emotion
+
+    config, (_, labels, _) = config_of(lever), split(data)
+    tables = sorted((data / "variants").glob("*.parquet"))
+    train_emotion(
+        [table for table in tables if table.stem in labels],
+        labels,
+        folder,
+        network=NetworkSettings(**config["network"]),
+        learning=LearningSettings(**config["learning"]),
+        sequences=config["sequences"],
+        seed=seed,
+        device="cpu",
+        threads=1,
+        description=f"{lever}, {folder.name}",
+    )
+    recognise_emotion(
+        tables,
+        folder,
+        folder / "pb.parquet",
+        folder / "convergence.csv",
+        settings=RecognitionSettings(**config["recognition"]),
+        device="cpu",
+        threads=1,
+        description=folder.name,
+    )
+
+
+def judge(folder: Path, data: Path, lever: str, seed: int) -> None:
+    """Fit every method, and write how many clips and pairs it gets right."""
+    from fakeemo.activity import fit_activity, predict_activity, write_activity
+    from fakeemo.baselines import logistic_pb, nearest_pb
+    from fakeemo.boosting import BoostingSettings, fit_boosting, predict_scores
+
+    truth, labels, subjects = split(data)
+    emotions = dict.fromkeys(truth, EMOTION)
+    settings = BoostingSettings(**{**config_of(lever)["boosting"], "seed": seed})
+    pb, model = folder / "pb.parquet", folder / "boosting.ubj"
+    fit_boosting(pb, labels, subjects, model, folder / "boosting.json", emotion=EMOTION, settings=settings)
+    activity = folder / "activity.parquet"
+    write_activity(sorted((data / "variants").glob("*.parquet")), activity, fps=20, neutral_frames=15, pose="all")
+    scores = {
+        "boosting": predict_scores(pb, model),
+        "logistic": logistic_pb(pb, labels, subjects, emotion=EMOTION, seed=seed),
+        "nearest": nearest_pb(pb),
+    }
+    for method in ("direct", "pairs"):
+        fit_activity([activity], labels, subjects, emotions, folder / f"{method}.json", method=method, seed=seed)
+        scores[method] = predict_activity([activity], emotions, folder / f"{method}.json")
+    judged = sorted(set(truth) - set(labels))
+    right = {name: accuracies({v: found[v].score for v in judged}) for name, found in scores.items()}
+    right["bayes"] = accuracies({v: truth[v]["posterior_fake"] for v in judged})
+    (folder / "right.json").write_text(json.dumps(right))
+
+
+def accuracies(scores: dict[str, float]) -> list[float]:
+    """Give per cent right of clips by themselves, and of pairs of one subject's two clips; ties count half."""
+    single = np.mean([(s > 0.5) == v.endswith("_fake") for v, s in scores.items()])
+    gaps = [s - scores[v.removesuffix("fake") + "genuine"] for v, s in scores.items() if v.endswith("_fake")]
+    return [100 * float(single), 100 * float(np.mean([(np.sign(gap) + 1) / 2 for gap in gaps]))]
+
+
+def run(root: Path, lever: str, level: float, seed: int) -> dict[str, list[float]]:
+    """Do one run, or read what it gave before."""
+    data = root / f"data-{level:g}-{seed}"
+    folder = root / lever.replace(" ", "-") / f"{level:g}-{seed}"
+    if not (folder / "right.json").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        for step in ("simulate", "judge") if (folder / "pb.parquet").exists() else ("simulate", "learn", "judge"):
+            arguments = [step, str(folder), str(data), lever, f"{level:g}", str(seed)]
+            environment = os.environ | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
+            subprocess.run([sys.executable, __file__, *arguments], check=True, env=environment)
+    found: dict[str, list[float]] = json.loads((folder / "right.json").read_text())
+    return found
+
+
+def one_step(step: str, folder: str, data: str, lever: str, level: str, seed: str) -> None:
+    if step == "simulate":
+        if not (Path(data) / "truth.json").exists():
+            settings = SimulationSettings(
+                level=float(level),
+                subjects=TRAINING + JUDGED,
+                emotions=(EMOTION,),
+                frames=66,
+                fps=20,
+                variants=1,
+                seed=int(seed),
+            )
+            write_simulation(data, settings)
+    else:
+        {"learn": learn, "judge": judge}[step](Path(folder), Path(data), lever, int(seed))
+
+
+def main() -> None:
+    if len(sys.argv) == 7 and sys.argv[1] in ("simulate", "learn", "judge"):
+        one_step(*sys.argv[1:])
+        return
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--levers", action="store_true", help="take back one choice at a time, at 80 %%")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--jobs", type=int, default=2, help="runs side by side")
+    parser.add_argument("--folder", type=Path, default=ROOT / "benchmarks" / "out" / "known_answer")
+    chosen = parser.parse_args()
+    seeds = range(1, chosen.seeds + 1)
+    cells = [(lever, 80) for lever in LEVERS] if chosen.levers else [("all of them", level) for level in LEVELS]
+    with ThreadPoolExecutor(chosen.jobs) as pool:
+        futures = {
+            (*cell, seed): pool.submit(run, chosen.folder, cell[0], cell[1], seed) for cell in cells for seed in seeds
+        }
+        found = {key: future.result() for key, future in futures.items()}
+    if chosen.levers:
+        print("| choice taken back | boosting | of the limit | logistic regression | boosting, by pairs |")
+        print("|---|---|---|---|---|")
+        for lever, level in cells:
+            rows = [found[lever, level, seed] for seed in seeds]
+            boosting, logistic, bayes = (
+                np.mean([row[name] for row in rows], axis=0) for name in ("boosting", "logistic", "bayes")
+            )
+            print(
+                f"| {lever} | {boosting[0]:.1f} % | {100 * boosting[0] / bayes[0]:.0f} % | {logistic[0]:.1f} %"
+                f" | {boosting[1]:.1f} % |"
+            )
+        return
+    for number, what in enumerate(("each clip by itself", "by pairs")):
+        print(f"| {what} | " + " | ".join(f"{level} %" for level in LEVELS) + " |")
+        print("|---|" + "---|" * len(LEVELS))
+        limits = [level if number == 0 else paired_limit(level) for level in LEVELS]
+        print("| limit | " + " | ".join(f"{limit:.1f} %" for limit in limits) + " |")
+        bayes = {level: [found["all of them", level, seed]["bayes"][number] for seed in seeds] for level in LEVELS}
+        print(
+            "| Bayes' rule on these clips | " + " | ".join(f"{np.mean(bayes[level]):.1f} %" for level in LEVELS) + " |"
+        )
+        for method, name in METHODS.items():
+            cells_of = []
+            for level in LEVELS:
+                right = [found["all of them", level, seed][method][number] for seed in seeds]
+                share = 100 * np.mean(right) / np.mean(bayes[level])
+                cells_of.append(f"{np.mean(right):.1f} ± {np.std(right, ddof=1):.1f} % ({share:.0f} %)")
+            print(f"| {name} | " + " | ".join(cells_of) + " |")
+        print()
+
+
+if __name__ == "__main__":
+    main()
