@@ -172,6 +172,7 @@ def update_pb(pb: Tensor, owner: np.ndarray, delta: Tensor, optimiser: torch.opt
     found = np.unique(owner, return_inverse=True, return_counts=True)
     vectors, index, counts = (torch.from_numpy(part).to(pb.device) for part in found)
     mean = delta.new_zeros(len(vectors), pb.shape[1]).index_add_(0, index, delta) / counts[:, None]
-    pb.grad = torch.sparse_coo_tensor(vectors[None], -mean, pb.shape, check_invariants=False)
+    # Sorted and distinct, as np.unique gives them, so that no optimiser sorts again (and waits for a GPU to do so).
+    pb.grad = torch.sparse_coo_tensor(vectors[None], -mean, pb.shape, check_invariants=False, is_coalesced=True)
     optimiser.step()
     pb.grad = None
