@@ -25,7 +25,7 @@ METHODS = {
     "logistic-pb": "logistic regression on PB",
     PAPER: "LSTM-PB + boosting",
     "one-step": "LSTM-PB + boosting, one step of recognition from zero (the authors)",
-    "converged": "LSTM-PB + boosting, recognition until it stands still (at most 1,000 steps)",
+    "converged": "LSTM-PB + boosting, recognition until it stands still",
     "plain": "LSTM-PB + boosting, without augmentation",
     "direct": "rival: facial activity, each video by itself",
     "pairs": "rival: facial activity, learned from pairs",

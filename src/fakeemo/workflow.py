@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import os
 import re
+import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -261,7 +262,8 @@ def gpus(config: Mapping[str, Any]) -> int:
 def hold_folder() -> None:
     """Keep other runs out of the working directory until this process ends, by the kernel's lock.
 
-    Snakemake's own outlives a run that is killed, and has to be removed by hand; so the profile turns it off.
+    Snakemake's own outlives a run that is killed, and has to be removed by hand; so the profile turns it off. On a
+    file system that knows no such locks the run goes on without, and says so.
 
     Raises:
         FakeemoError: if another run has the folder.
@@ -269,8 +271,10 @@ def hold_folder() -> None:
     lock = open(".snakemake/fakeemo.lock", "w")  # noqa: SIM115 - stays open
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except (BlockingIOError, PermissionError):  # the latter on some network file systems
         raise FakeemoError(f"{Path.cwd()}: another run is at work there; wait for its end, or stop it") from None
+    except OSError as error:
+        print(f"{Path.cwd()}: cannot be locked ({error.strerror}); start no second run there", file=sys.stderr)
     _HELD.append(lock)
 
 
