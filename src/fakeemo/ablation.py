@@ -83,7 +83,7 @@ def in_words(cells: Mapping[str, Mapping[str, Any]], where: str) -> list[str]:
         if not cell["n"]:
             continue
         by_it = f"{METHODS[name]} ({cell['correct']} of {cell['n']})"
-        decided = cell["mcnemar"]["verdict"] in ("first", "second")
+        decided = cell["mcnemar"]["verdict"] == ("second" if cell["accuracy"] > paper["accuracy"] else "first")
         proof = "McNemar's test agrees" if decided else "McNemar's test cannot tell them apart"
         if cell["accuracy"] > paper["accuracy"]:
             wins = "The rival wins" if name in RIVALS else "Better than the paper's method"

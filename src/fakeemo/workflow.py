@@ -46,7 +46,13 @@ def complete_config(config: Mapping[str, Any], schema_file: str | Path, config_f
     faults = sorted(validator.iter_errors(config), key=lambda fault: (-len(fault.absolute_path), str(fault.path)))
     if faults:
         raise FakeemoError(f"{where}: {_explain(faults[0])}")
-    return _with_defaults(config, schema)
+    completed = _with_defaults(config, schema)
+    rate = completed["boosting"]["rate"]
+    for emotion in rate if isinstance(rate, Mapping) else ():
+        if emotion not in completed["emotions"]:
+            known = ", ".join(completed["emotions"])
+            raise FakeemoError(f"{where}: key 'boosting.rate': '{emotion}' is no emotion of this config ({known})")
+    return completed
 
 
 def _explain(fault: Any) -> str:

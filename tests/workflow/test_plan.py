@@ -159,6 +159,11 @@ def test_the_figures_of_rules_and_report_are_the_same():
     assert plan.FIGURES == FIGURES
 
 
+def test_a_rate_of_an_unknown_emotion_is_named():
+    with pytest.raises(FakeemoError, match=r"mine\.yaml: key 'boosting\.rate': 'happyness' is no emotion .*happiness"):
+        plan.complete_config({"samples": "x", "boosting": {"rate": {"happyness": 0.3}}}, SCHEMA, ["mine.yaml"])
+
+
 def test_missing_keys_are_named():
     with pytest.raises(FakeemoError, match=r"mine\.yaml: key 'samples' is missing"):
         plan.complete_config({}, SCHEMA, ["mine.yaml"])
