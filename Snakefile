@@ -4,8 +4,7 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 
-# The demo, unless --configfile names another: Snakemake would mix the two, and a network of the demo's size would judge
-# real videos.
+# A config given by --configfile stands alone: Snakemake would mix the demo's sizes and rates into it.
 if not workflow.overwrite_configfiles:
 
     configfile: "config/config.yaml"

@@ -20,10 +20,11 @@ import numpy as np
 import torch
 
 from fakeemo.devices import choose_device, name_of
+from fakeemo.learning_step import LearningSettings, learn_batch, optimiser_of_pb
 from fakeemo.lstm_pb import LSTMPB, NetworkSettings
 from fakeemo.recognition import RecognitionSettings, descend, predictor
 from fakeemo.sequences import Sequences
-from fakeemo.training import LearningSettings, learn_batch, optimiser_of_pb, train
+from fakeemo.training import train
 
 REPEATS = 5
 THREADS = 2

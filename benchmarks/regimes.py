@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from fakeemo.learning_step import LearningSettings
 from fakeemo.lstm_pb import CLASSES, NetworkSettings
 from fakeemo.sequences import Sequences, load_sequences
-from fakeemo.training import LearningSettings, train
+from fakeemo.training import train
 
 NETWORK = NetworkSettings(pb=8, context=16, hidden=32, layers=2)
 PAPER = LearningSettings()

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-_EPSILON = 1e-7  # keeps the logit of a score of exactly 0 or 1 finite
+_EPSILON = 1e-7  # keeps logit and log-loss of a score of exactly 0 or 1 finite
 _LOG_SLOPE_SD = 2.0  # mild: 95 % of slopes between 1/50 and 50
 _INTERCEPT_SD = 1.0
 
@@ -62,9 +62,19 @@ def read_calibration(info: Mapping[str, Any]) -> Calibration:
     return Calibration(info["calibration"]["slope"], info["calibration"]["intercept"])
 
 
+def log_losses(is_fake: ArrayLike, scores: ArrayLike) -> NDArray[np.float64]:
+    """Give the log-loss of each video's score (videos,), by its label (videos,)."""
+    clipped = _clipped(scores)
+    return np.asarray(-np.log(np.where(is_fake, clipped, 1 - clipped)))
+
+
 def _logit(scores: ArrayLike) -> NDArray[np.float64]:
-    clipped = np.clip(np.asarray(scores, np.float64), _EPSILON, 1 - _EPSILON)
+    clipped = _clipped(scores)
     return np.asarray(np.log(clipped / (1 - clipped)))
+
+
+def _clipped(scores: ArrayLike) -> NDArray[np.float64]:
+    return np.clip(np.asarray(scores, np.float64), _EPSILON, 1 - _EPSILON)
 
 
 def _sigmoid(z: NDArray[np.float64]) -> NDArray[np.float64]:

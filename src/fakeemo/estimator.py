@@ -18,11 +18,12 @@ import torch
 
 from fakeemo.devices import choose_device
 from fakeemo.errors import FakeemoError
+from fakeemo.learning_step import LearningSettings
 from fakeemo.lstm_pb import NetworkSettings, load_network, save_network
 from fakeemo.recognition import RecognitionSettings, recognise
 from fakeemo.sequences import Sequences, fill_gaps
 from fakeemo.tables import software
-from fakeemo.training import LearningSettings, train
+from fakeemo.training import train
 
 NETWORK = NetworkSettings(pb=8, context=16, hidden=64, layers=2)
 LEARNING = LearningSettings(

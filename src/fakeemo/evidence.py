@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from fakeemo.calibration import log_losses
+
 N_DRAWS = 2000
 MIN_SUBJECTS = 5
 _MAX_BINS, _PER_BIN = 10, 10
-_EPSILON = 1e-7  # keeps the log-loss of a score of exactly 0 or 1 finite
 
 
 class Permutation(NamedTuple):
@@ -122,10 +123,9 @@ def reliability(is_fake: NDArray[np.bool_], scores: NDArray[np.float64], *, seed
         return np.asarray(np.abs(labels @ member.T - sums).sum(axis=-1) / n)
 
     drawn = np.random.default_rng(seed).random((1000, n)) < scores
-    clipped = np.clip(scores, _EPSILON, 1 - _EPSILON)
     return {
         "brier": float(np.mean((scores - is_fake) ** 2)),
-        "log_loss": float(-np.log(np.where(is_fake, clipped, 1 - clipped)).mean()),
+        "log_loss": float(log_losses(is_fake, scores).mean()),
         "ece": float(ece(is_fake.astype(float))),
         "ece_if_calibrated": float(ece(drawn.astype(float)).mean()),
         "bins": [

@@ -1,7 +1,6 @@
 """The figures of the report, as files fit for a paper and as panels for the page, with the numbers behind them."""
 
 import csv
-import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from fakeemo import drawing
+from fakeemo.boosting import feature_columns
 from fakeemo.calibration import read_calibration
 from fakeemo.drawing import (
     FAKE,
@@ -29,6 +29,7 @@ from fakeemo.drawing import (
 )
 from fakeemo.evaluation import Prediction, auc, roc_curve, wilson
 from fakeemo.evidence import reliability
+from fakeemo.linear import video_means
 from fakeemo.samples import JUDGED
 from fakeemo.tables import read_table
 
@@ -81,6 +82,12 @@ def principal_plane(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if spread.any():
         shares[:k] = spread[:k] ** 2 / (spread**2).sum()
     return plane, shares
+
+
+def falls(rates: np.ndarray) -> np.ndarray:
+    """Give the epochs (indices) with a lower rate than the one before; of a fall over many epochs the first alone."""
+    lower = np.diff(rates, prepend=rates[:1]) < 0
+    return np.flatnonzero(lower[1:] & ~lower[:-1]) + 1
 
 
 def _draw_accuracy(save: _Save, metrics: Mapping[str, Any]) -> list[Panel]:
@@ -176,16 +183,19 @@ def held_out_training(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Give the training videos' labels (True: fake), held-out raw scores, and those calibrated: (videos,) each.
 
-    The folds chose the boosting's settings and its calibration by these scores, so they flatter a little.
+    Each video once, as the first model that learned from it held it out: in cross-validation several do. The folds
+    chose the boosting's settings and its calibration by these scores, so they flatter a little.
     """
     labels = {row.video_id: row.label for row in predictions}
-    is_fake, raw, calibrated = [], [], []
+    found: dict[str, list[float]] = {}
     for info in boosting.values():
-        found = info["out_of_fold"]
-        is_fake += [labels[video_id] == "fake" for video_id in found]
-        raw += list(found.values())
-        calibrated += list(read_calibration(info)(list(found.values())))
-    return np.array(is_fake, bool), np.array(raw, float), np.array(calibrated, float)
+        raw = info["out_of_fold"]
+        calibrated = read_calibration(info)(list(raw.values()))
+        for video_id, *pair in zip(raw, raw.values(), calibrated, strict=True):
+            found.setdefault(video_id, pair)
+    is_fake = np.array([labels[video_id] == "fake" for video_id in found], bool)
+    scores = np.array(list(found.values()), float).reshape(-1, 2)
+    return is_fake, scores[:, 0], scores[:, 1]
 
 
 def _draw_reliability(
@@ -244,12 +254,10 @@ def _draw_pb_space(save: _Save, predictions: Sequence[Prediction], pb_tables: Ma
     numbers = []
     for emotion, path in pb_tables.items():
         table, _ = read_table(path)
-        video_ids, video = np.unique(table["video_id"], return_inverse=True)
-        if len(video_ids) == 0:
+        if len(table["video_id"]) == 0:
             continue
-        names = sorted((n for n in table if re.fullmatch(r"pb_\d+", n)), key=lambda n: int(n[3:]))
-        rows = np.stack([table[name] for name in names], axis=1).astype(float)
-        means = np.stack([np.bincount(video, column) for column in rows.T], axis=1) / np.bincount(video)[:, None]
+        names = feature_columns(list(table), ["pb"])
+        video_ids, means, _ = video_means(table["video_id"], np.stack([table[name] for name in names], axis=1))
         plane, shares = principal_plane(means)
         labels = np.array([known[name].label for name in video_ids])
         splits = np.array([known[name].split for name in video_ids])
@@ -296,7 +304,7 @@ def _draw_learning_curves(save: _Save, histories: Mapping[str, str | Path]) -> l
         ax.yaxis.set_minor_formatter(NullFormatter())
         ax.set_xlabel("epoch")
         ax.set_ylabel("mean square error")
-        for epoch in curve["epoch"][1:][np.diff(curve["weight_rate"]) < 0]:
+        for epoch in curve["epoch"][falls(curve["weight_rate"])]:
             ax.axvline(epoch, color=RULE, linewidth=0.8)
         right = ax.twinx()
         right.spines["right"].set_visible(True)

@@ -18,6 +18,7 @@ import jinja2
 import yaml
 from markupsafe import Markup
 
+from fakeemo import drawing
 from fakeemo.evaluation import Prediction, read_predictions, wilson
 from fakeemo.evidence import MIN_SUBJECTS, N_DRAWS, reliability
 from fakeemo.figures import FIGURES, draw_figures, held_out_training
@@ -25,7 +26,7 @@ from fakeemo.samples import CROSS_VALIDATED, JUDGED, SPLITS
 from fakeemo.tables import read_header, read_table, replacing
 
 _TEMPLATES = Path(__file__).parent / "templates"
-SPLIT_NAMES = {"train": "Training", "valid": "Validation", "test": "Test", "cv": "Cross-validation"}
+SPLIT_NAMES = {split: name.capitalize() for split, name in drawing.SPLIT_NAMES.items()}
 
 # The paper's Tables 2 and 3: accuracy in per cent as printed, and how many of 60 videos that must have been (the
 # challenge cut off decimals). None: the team is not in that table.

@@ -1,11 +1,7 @@
-"""Learning mode (sections 2.3.1 and 2.3.6): weights and PB vectors from labelled videos.
+"""Learning mode (sections 2.3.1 and 2.3.6): weights and PB vectors from labelled videos, epoch after epoch.
 
-Two things are learned side by side. The weights follow the gradient of the mean square prediction error; each PB
-vector follows equations 1-2: the error back-propagated to it, averaged over its sequence's time steps, is added at a
-rate of its own. As the loss of a sequence is already the mean over its steps, ``-dE/dp`` *is* equation 1.
-
-A training that is killed goes on from its last whole epoch (:mod:`fakeemo.checkpoint`), and one that runs out of memory
-with fewer sequences at a time; on the CPU the former ends in the same bits, and the latter within rounding.
+What a step does stands in :mod:`fakeemo.learning_step`. A training that is killed goes on from its last whole epoch
+(:mod:`fakeemo.checkpoint`), on the CPU to the same bits.
 """
 
 import csv
@@ -14,7 +10,7 @@ import signal
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,63 +20,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from fakeemo.checkpoint import Learner, fingerprint, restore, save, termination_noted
-from fakeemo.devices import name_of, out_of_memory
-from fakeemo.errors import FakeemoError, check_word
-from fakeemo.lstm_pb import CLASSES, LSTMPB, NetworkSettings, prediction_error, save_network
+from fakeemo.devices import name_of
+from fakeemo.errors import FakeemoError
+from fakeemo.learning_step import LearningSettings, learn_batch, optimiser_of, optimiser_of_pb
+from fakeemo.lstm_pb import CLASSES, LSTMPB, NetworkSettings, save_network
 from fakeemo.sequences import Sequences, load_sequences
 from fakeemo.tables import replacing, software
-
-
-@dataclass(frozen=True)
-class LearningSettings:
-    """How the network learns. The defaults are the paper's; ``momentum`` and the draw of sequences its authors' code's.
-
-    Attributes:
-        epochs: an epoch shows every training video once, in one of its variants drawn at random.
-        batch_size: sequences to a step.
-        optimiser: of the weights: ``sgd``, stochastic gradient descent with momentum, or ``adam`` (Kingma & Ba 2015);
-            PB vectors are not its business.
-        weight_rate: learning rate of the weights. With ``sgd`` a step is the rate times the gradients gathered by
-            ``momentum``; with ``adam`` the rate itself is about how far each weight moves in a step.
-        pb_optimiser: of the PB vectors: ``sgd`` is equation 2 as it stands. With ``adam`` the step is as long in
-            directions that hardly change the error as in those that change it most, so that a PB vector comes to carry
-            what is fine, too; vectors that are not in the batch stand still.
-        pb_rate: learning rate of the PB vectors (equation 2); with ``adam``, about how far each number moves in a step.
-        momentum: share of the gradients gathered before that a step keeps; Adam's first decay rate.
-        schedule: how both rates fall. ``plateau`` divides them by ``decay`` after ``patience`` epochs without a lower
-            training loss; ``linear`` keeps them for half of the epochs and lets them fall to 0 over the second half.
-        patience: see ``schedule``.
-        decay: see ``schedule``.
-        closed_loop: share of the network's own prediction in its input, 0 to 1.
-        pb: ``class`` for one PB vector a label (section 2.3.1), ``sequence`` for one a video (equations 1-2), of which
-            the class vectors are then the means.
-        clip_norm: longest gradient of the weights that a step takes; 0 for no limit.
-        segment: frames at a time for which the way back keeps what it needs, to train on long clips in little memory
-            (:meth:`fakeemo.lstm_pb.LSTMPB.forward`); 0 keeps everything.
-    """
-
-    epochs: int = 100
-    batch_size: int = 1
-    optimiser: str = "sgd"
-    weight_rate: float = 0.01
-    pb_optimiser: str = "sgd"
-    pb_rate: float = 0.9
-    momentum: float = 0.9
-    schedule: str = "plateau"
-    patience: int = 10
-    decay: float = 10.0
-    closed_loop: float = 0.0
-    pb: str = "class"
-    clip_norm: float = 0.0
-    segment: int = 0
-
-    def __post_init__(self) -> None:
-        """Raise :class:`FakeemoError` where a word is not one of those above."""
-        check_word("learning.optimiser", self.optimiser, ("sgd", "adam"))
-        check_word("learning.pb_optimiser", self.pb_optimiser, ("sgd", "adam"))
-        check_word("learning.schedule", self.schedule, ("plateau", "linear"))
-        check_word("learning.pb", self.pb, ("class", "sequence"))
-
 
 # Learning diverges where the loss stays this many times above that of the untrained network, for so many epochs. With
 # its outputs driven to -1 and 1 by too high a rate, a network's loss grows severalfold and then stays; it rarely
@@ -191,21 +136,6 @@ def begin(
     )
 
 
-def optimiser_of(model: LSTMPB, learning: LearningSettings) -> torch.optim.Optimizer:
-    """Give the optimiser of the weights, before its first step."""
-    rate, momentum = learning.weight_rate, learning.momentum
-    if learning.optimiser == "adam":
-        return torch.optim.Adam(model.parameters(), lr=rate, betas=(momentum, 0.999))
-    return torch.optim.SGD(model.parameters(), lr=rate, momentum=momentum)
-
-
-def optimiser_of_pb(pb: Tensor, learning: LearningSettings) -> torch.optim.Optimizer:
-    """Give the optimiser of PB vectors ``(vectors, pb)``, before its first step. Both take sparse gradients."""
-    if learning.pb_optimiser == "adam":
-        return torch.optim.SparseAdam([pb], lr=learning.pb_rate)
-    return torch.optim.SGD([pb], lr=learning.pb_rate)
-
-
 def learn_epoch(
     learner: Learner,
     sequences: Sequences,
@@ -273,97 +203,6 @@ def lower_rates(learner: Learner, learning: LearningSettings) -> None:
         learner.last_gain = epoch
         learner.weight_rate /= learning.decay
         learner.pb_rate /= learning.decay
-
-
-def learn_batch(
-    model: LSTMPB,
-    optimiser: torch.optim.Optimizer,
-    pb: Tensor,
-    pb_optimiser: torch.optim.Optimizer,
-    batch: Sequences,
-    owner: np.ndarray,
-    learning: LearningSettings,
-    micro_batch: int | None = None,
-) -> tuple[float, int]:
-    """Take one step of weights and PB vectors; give the summed loss of the batch's sequences.
-
-    Args:
-        model: the network.
-        optimiser: of its weights.
-        pb: ``(vectors, pb)``, changed in place.
-        pb_optimiser: of ``pb``.
-        batch: sequences.
-        owner: ``(batch,)``, which row of ``pb`` a sequence has.
-        learning: schedule.
-        micro_batch: sequences to go forward and back with at a time; all where not given.
-
-    Returns:
-        The loss, and ``micro_batch``, halved as often as the device's memory asked for.
-
-    Raises:
-        FakeemoError: if the memory does not suffice for one sequence.
-    """
-    rows = torch.from_numpy(owner).to(pb.device)
-    micro_batch = micro_batch or len(batch)
-    step = None
-    while step is None:
-        try:
-            step = gradients(model, pb[rows], batch, learning, micro_batch)
-        except Exception as error:
-            if not out_of_memory(error):
-                raise
-        if step is None:  # outside of `except`, whose error holds on to what the failed attempt had
-            if micro_batch == 1:
-                raise FakeemoError(
-                    f"{name_of(pb.device)}: out of memory with one sequence of {batch.x.shape[1]} frames; lower"
-                    " network.hidden or network.layers, set learning.segment (with network.context_from: hidden),"
-                    " shorten videos by start_s and end_s, or use a device with more memory"
-                )
-            micro_batch = math.ceil(min(micro_batch, len(batch)) / 2)
-            if pb.device.type == "cuda":
-                torch.cuda.empty_cache()
-    loss, delta = step
-    if learning.clip_norm:
-        torch.nn.utils.clip_grad_norm_(model.parameters(), learning.clip_norm)
-    optimiser.step()
-    update_pb(pb, owner, delta, pb_optimiser)
-    return loss, micro_batch
-
-
-def gradients(
-    model: LSTMPB, p: Tensor, batch: Sequences, learning: LearningSettings, micro_batch: int
-) -> tuple[float, Tensor]:
-    """Set the weights' gradients to those of the batch's mean loss, ``micro_batch`` sequences at a time.
-
-    Gives the summed loss, and each sequence's ``-dE/dp`` (equation 1), ``(batch, pb)``.
-    """
-    model.zero_grad(set_to_none=True)
-    losses, deltas = [], []
-    for i in range(0, len(batch), micro_batch):
-        part = batch.select(np.arange(len(batch))[i : i + micro_batch])
-        x = torch.from_numpy(part.x).to(p.device)
-        mask = torch.from_numpy(part.mask).to(p.device)
-        q = p[i : i + micro_batch].requires_grad_()
-        error = prediction_error(model(x, q, learning.closed_loop, segment=learning.segment), x, mask)
-        torch.autograd.backward(error.sum() / len(batch))
-        assert q.grad is not None
-        deltas.append(-q.grad * len(batch))
-        losses.append(error.detach())
-    return float(torch.cat(losses).sum()), torch.cat(deltas)  # the one time that a batch waits for a GPU
-
-
-def update_pb(pb: Tensor, owner: np.ndarray, delta: Tensor, optimiser: torch.optim.Optimizer) -> None:
-    """Apply equation 2, in place; with plain gradient descent it is ``p <- p + rate * delta``.
-
-    ``delta`` ``(batch, pb)`` holds each sequence's update after equation 1, and ``owner`` ``(batch,)`` its row of
-    ``pb``; where several sequences of the batch share a PB vector, it takes their mean.
-    """
-    found = np.unique(owner, return_inverse=True, return_counts=True)
-    vectors, index, counts = (torch.from_numpy(part).to(pb.device) for part in found)
-    mean = delta.new_zeros(len(vectors), pb.shape[1]).index_add_(0, index, delta) / counts[:, None]
-    pb.grad = torch.sparse_coo_tensor(vectors[None], -mean, pb.shape, check_invariants=False)
-    optimiser.step()
-    pb.grad = None
 
 
 def class_means(pb: Tensor, owner: np.ndarray, labels: np.ndarray) -> Tensor:

@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import os
 import re
+import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -45,7 +46,13 @@ def complete_config(config: Mapping[str, Any], schema_file: str | Path, config_f
     faults = sorted(validator.iter_errors(config), key=lambda fault: (-len(fault.absolute_path), str(fault.path)))
     if faults:
         raise FakeemoError(f"{where}: {_explain(faults[0])}")
-    return _with_defaults(config, schema)
+    completed = _with_defaults(config, schema)
+    rate = completed["boosting"]["rate"]
+    for emotion in rate if isinstance(rate, Mapping) else ():
+        if emotion not in completed["emotions"]:
+            known = ", ".join(completed["emotions"])
+            raise FakeemoError(f"{where}: key 'boosting.rate': '{emotion}' is no emotion of this config ({known})")
+    return completed
 
 
 def _explain(fault: Any) -> str:
@@ -261,7 +268,8 @@ def gpus(config: Mapping[str, Any]) -> int:
 def hold_folder() -> None:
     """Keep other runs out of the working directory until this process ends, by the kernel's lock.
 
-    Snakemake's own outlives a run that is killed, and has to be removed by hand; so the profile turns it off.
+    Snakemake's own outlives a run that is killed, and has to be removed by hand; so the profile turns it off. On a
+    file system that knows no such locks the run goes on without, and says so.
 
     Raises:
         FakeemoError: if another run has the folder.
@@ -269,8 +277,10 @@ def hold_folder() -> None:
     lock = open(".snakemake/fakeemo.lock", "w")  # noqa: SIM115 - stays open
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except (BlockingIOError, PermissionError):  # the latter on some network file systems
         raise FakeemoError(f"{Path.cwd()}: another run is at work there; wait for its end, or stop it") from None
+    except OSError as error:
+        print(f"{Path.cwd()}: cannot be locked ({error.strerror}); start no second run there", file=sys.stderr)
     _HELD.append(lock)
 
 

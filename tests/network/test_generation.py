@@ -9,10 +9,11 @@ from matplotlib.patches import PathPatch
 from fakeemo import generation
 from fakeemo.cli import main
 from fakeemo.face_animation import Expression, draw
+from fakeemo.learning_step import LearningSettings
 from fakeemo.lstm_pb import LSTMPB, NetworkSettings, save_network
 from fakeemo.sequences import FEATURES, RIGID_POINTS, Sequences, load_sequences
 from fakeemo.tables import read_table, write_table
-from fakeemo.training import LearningSettings, train
+from fakeemo.training import train
 
 FPS, FRAMES, RISE = 10, 21, (0.91, 0.41)  # RISE: seconds from 10 to 90 % of the apex, genuine and fake
 NETWORK = NetworkSettings(pb=8, context=16, hidden=64, layers=2, context_from="hidden")

@@ -10,11 +10,12 @@ import torch
 from test_training import NETWORK, two_classes
 
 from fakeemo.errors import FakeemoError
+from fakeemo.learning_step import LearningSettings
 from fakeemo.lstm_pb import load_network, prediction_error
 from fakeemo.recognition import RecognitionSettings, recognise, recognise_emotion
 from fakeemo.sequences import FEATURES, load_sequences
 from fakeemo.tables import read_table, write_table
-from fakeemo.training import LearningSettings, train, train_emotion
+from fakeemo.training import train, train_emotion
 
 FREE = LearningSettings(epochs=80, batch_size=4, weight_rate=0.1, pb_rate=5.0, closed_loop=0.8)
 

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from fakeemo import workflow as plan
+from fakeemo.learning_step import LearningSettings
 from fakeemo.lstm_pb import NetworkSettings
 from fakeemo.recognition import RecognitionSettings
 from fakeemo.tracking import TrackingSettings
-from fakeemo.training import LearningSettings
 
 SCHEMA = Path(__file__).parents[2] / "workflow" / "schemas" / "config.schema.yaml"
 

@@ -15,20 +15,11 @@ from safetensors.torch import load_file
 
 from fakeemo import checkpoint, training
 from fakeemo.errors import FakeemoError
+from fakeemo.learning_step import LearningSettings, learn_batch, optimiser_of, optimiser_of_pb, update_pb
 from fakeemo.lstm_pb import LSTMPB, NetworkSettings, load_network
 from fakeemo.sequences import FEATURES, Sequences
 from fakeemo.tables import write_table
-from fakeemo.training import (
-    LearningSettings,
-    begin,
-    class_means,
-    learn_batch,
-    optimiser_of,
-    optimiser_of_pb,
-    train,
-    train_emotion,
-    update_pb,
-)
+from fakeemo.training import begin, class_means, train, train_emotion
 
 NETWORK = NetworkSettings(pb=3, context=4, hidden=16, layers=2)
 QUICK = LearningSettings(epochs=5, batch_size=4, weight_rate=0.05)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from report_inputs import EMOTIONS, HOSTILE, make_run
 
-from fakeemo.figures import FIGURES, principal_plane
+from fakeemo.evaluation import read_predictions
+from fakeemo.figures import FIGURES, falls, held_out_training, principal_plane
 from fakeemo.pairing import PRESUMES
 from fakeemo.report import headline, write_report
 
@@ -181,6 +182,27 @@ def test_how_far_scores_can_be_believed(page, metrics, run):
     cells = [line.split(",") for line in lines[1:] if line.startswith("test,score,")]
     assert sum(int(cell[2]) for cell in cells) == test["n"]
     assert [float(cell[3]) for cell in cells] == pytest.approx([part["score"] for part in test["calibration"]["bins"]])
+
+
+def test_a_video_that_several_models_held_out_counts_once(run):
+    rows = read_predictions(run[1]["predictions"])
+    infos = {name: json.loads(path.read_text()) for name, path in run[1]["boosting"].items()}
+    other = {name: 1 - score for name, score in infos["anger"]["out_of_fold"].items()}
+    folds = {"anger.fold1": infos["anger"], "anger.fold2": infos["anger"] | {"out_of_fold": other}}
+    one, both = held_out_training(rows, {"anger": infos["anger"]}), held_out_training(rows, folds)
+    assert len(one[0]) == infos["anger"]["n_videos"]
+    for expected, found in zip(one, both, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    folds["anger.fold2"]["out_of_fold"] |= {"08_anger_fake": 0.25}  # which fold 1 does not know
+    is_fake, raw, _ = held_out_training(rows, folds)
+    assert (len(raw), bool(is_fake[-1]), raw[-1]) == (len(one[1]) + 1, True, 0.25)
+
+
+def test_where_rates_fall():
+    assert falls(np.array([1, 1, 0.1, 0.1, 0.01])).tolist() == [2, 4]
+    assert falls(np.array([1, 1, 0.75, 0.5, 0.25])).tolist() == [2]
+    assert falls(np.array([1.0, 0.1])).tolist() == [1]
+    assert falls(np.array([1.0])).tolist() == []
 
 
 def test_all_candidates_of_the_folds_are_on_the_page(run, tmp_path):

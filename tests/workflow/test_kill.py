@@ -1,5 +1,6 @@
 """A run that is killed and started again by the same command, without hand work."""
 
+import errno
 import fcntl
 import os
 import re
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from conftest import Project
 
+from fakeemo import workflow as plan
 from fakeemo.demo import demo_sheet
 from fakeemo.sequences import FEATURES
 from fakeemo.tables import write_table
@@ -41,6 +43,32 @@ def test_two_runs_in_one_folder_are_kept_apart(tmp_path):
     assert f"{tmp_path}: another run is at work there; wait for its end, or stop it" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "results" / "models").exists()
+
+
+def test_what_only_looks_is_not_kept_out_and_holds_nothing(tmp_path):
+    """A dry run, --unlock, --lint, --summary, and a job that Snakemake runs in a process of its own."""
+    project, arguments = training_alone(tmp_path)
+    job = ["--mode", "subprocess", "--no-hooks", "--nolock"]  # what every executor gives its jobs
+    looks = [["-n"], ["--unlock"], ["--lint"], ["--summary"]]
+    (tmp_path / ".snakemake").mkdir()
+    with open(tmp_path / ".snakemake" / "fakeemo.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for asked in looks:
+            done = project.snakemake(*asked, *arguments)
+            assert done.returncode == 0, (asked, done.stderr)
+        done = project.snakemake(*job, "--workflow-profile", "none", *arguments)
+        assert (project.folder / NETWORK).exists(), done.stderr
+
+
+def test_a_file_system_without_locks_is_no_obstacle(tmp_path, monkeypatch, capsys):
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".snakemake").mkdir()
+    monkeypatch.setattr(plan.fcntl, "flock", no_locks)
+    plan.hold_folder()
+    assert f"{tmp_path}: cannot be locked (No locks available); start no second run there" in capsys.readouterr().err
 
 
 def kill_in_training(project: Project, arguments: list[str]) -> None:

@@ -177,6 +177,27 @@ def test_the_figures_of_rules_and_report_are_the_same():
     assert plan.FIGURES == FIGURES
 
 
+def test_a_rate_of_an_unknown_emotion_is_named():
+    with pytest.raises(FakeemoError, match=r"mine\.yaml: key 'boosting\.rate': 'happyness' is no emotion .*happiness"):
+        plan.complete_config({"samples": "x", "boosting": {"rate": {"happyness": 0.3}}}, SCHEMA, ["mine.yaml"])
+
+
+def test_nothing_of_the_demo_is_mixed_into_a_config_of_ones_own(project):
+    made = project(3, 1, 1)
+    mine = made.folder / "mine.yaml"
+    mine.write_text("samples: config/samples.tsv\n")
+    done = made.snakemake("--dry-run", "--configfile", str(mine))
+    assert done.returncode != 0
+    assert "video 's01_happiness_genuine': no file data/demo/s01_happiness_genuine.mp4" in done.stdout + done.stderr
+    videos = [made.folder / row["path"] for row in demo_sheet(3, 1, 1, emotions=["happiness"])]
+    videos[0].parent.mkdir(parents=True)
+    for video in videos:
+        video.touch()
+    rules = made.rules("--configfile", str(mine))
+    assert "demo" not in rules
+    assert rules["roi"] == len(videos)
+
+
 def test_missing_keys_are_named():
     with pytest.raises(FakeemoError, match=r"mine\.yaml: key 'samples' is missing"):
         plan.complete_config({}, SCHEMA, ["mine.yaml"])

@@ -26,7 +26,7 @@ for name, value in {
     os.environ.setdefault(name, value)
 
 
-# Of a run alone: neither of a dry run, nor of its jobs on a cluster.
+# Of a run alone: Snakemake calls no hooks in a dry run, nor (--no-hooks) where it starts itself anew for a job.
 onstart:
     try:
         plan.hold_folder()

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from fakeemo.devices import take
 from fakeemo.jobs import job
+from fakeemo.learning_step import LearningSettings
 from fakeemo.lstm_pb import NetworkSettings
-from fakeemo.training import LearningSettings, train_emotion
+from fakeemo.training import train_emotion
 
 with job(snakemake.log[0]), take(snakemake.params.device) as device:
     params = snakemake.params
