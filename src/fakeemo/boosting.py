@@ -12,7 +12,7 @@ cores (on a GPU the sums are rounded otherwise, so a model fitted there is anoth
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from itertools import product
@@ -24,14 +24,15 @@ import xgboost as xgb
 
 from fakeemo.calibration import fit_calibration, log_losses, read_calibration
 from fakeemo.errors import FakeemoError
+from fakeemo.linear import LinearModel, fit_linear, linear_margins, subject_folds, video_means
 from fakeemo.tables import read_table, replacing, software
 
-INFO_VERSION = 2
-MAX_FOLDS = 5
+INFO_VERSION = 3
 _COLUMNS = {
     "errors": ("error", "error_genuine", "error_fake"),
     "distances": ("distance_genuine", "distance_fake"),
 }
+_ANY = ""  # the emotion's name in a linear model of one emotion
 _BINS = 64  # cuts for each feature: about one a video in a set such as the paper's, and 2.5 times faster than 256
 
 
@@ -44,7 +45,9 @@ class BoostingSettings:
     leaf's rows, so 1000 suits about a thousand rows and a small set needs less; ``subsample`` is the share of rows
     that each tree sees. ``features`` are any of ``pb`` (the PB vector), ``errors`` (prediction error at the found PB
     and under each class's PB) and ``distances`` (from the found PB to each class's). ``threads`` fits run at a time,
-    which changes no result. ``device`` is cpu or cuda.
+    which changes no result. ``device`` is cpu or cuda. ``start`` is what the trees start from: ``even`` odds, or
+    ``linear``, the log-odds of a logistic regression on the videos' mean features (:mod:`fakeemo.linear`), which trees
+    then correct: some thousand splits along single features make a poor slope in 16 directions at once.
     """
 
     trees: int = 5000
@@ -56,6 +59,7 @@ class BoostingSettings:
     seed: int = 0
     threads: int = 1
     device: str = "cpu"
+    start: str = "even"
 
     def candidates(self) -> list["BoostingSettings"]:
         """Give these settings for each pair of depth and rate, the first depth with each rate first."""
@@ -76,6 +80,7 @@ class _Fit(NamedTuple):
 
     booster: xgb.Booster
     losses: np.ndarray
+    linear: LinearModel | None
 
 
 class _Rows(NamedTuple):
@@ -105,14 +110,6 @@ def feature_columns(available: Sequence[str], features: Sequence[str]) -> list[s
             " delete the table and run again"
         )
     return columns
-
-
-def subject_folds(subjects: Iterable[str], seed: int) -> list[list[str]]:
-    """Deal the distinct ``subjects`` into min(5, subjects) folds of nearly equal size, at random by ``seed``."""
-    distinct = sorted(set(subjects))
-    order = np.random.default_rng(seed).permutation(len(distinct))
-    n_folds = min(MAX_FOLDS, len(distinct))
-    return [sorted(distinct[i] for i in order[k::n_folds]) for k in range(n_folds)]
 
 
 def fit_boosting(
@@ -165,7 +162,7 @@ def fit_boosting(
 
     def run_fold(task: tuple[BoostingSettings, np.ndarray]) -> _Fit:
         candidate, out = task
-        return _fit(x, video, is_fake, ~out, settings.trees, candidate, columns, watch=out)
+        return _fit(x, video, is_fake, subject, ~out, settings.trees, candidate, columns, watch=out)
 
     with ThreadPoolExecutor(max(1, settings.threads)) as pool:
         tasks = list(pool.map(run_fold, product(candidates, held_out)))
@@ -178,13 +175,14 @@ def fit_boosting(
     scores = np.empty(len(video_ids))
     for fold, out in zip(fit, held_out, strict=True):
         rows = _rows(x, video, out)
-        found = _mean_by_video(_predict(fold.booster, rows.x, n_trees), rows.video, len(video_ids))
+        start = _start(fold.linear, x, video)[rows.video]
+        found = _mean_by_video(_predict(fold.booster, rows.x, start, n_trees), rows.video, len(video_ids))
         scores[out] = found[out]
     calibration = fit_calibration(is_fake, scores)
 
-    booster = _fit(x, video, is_fake, np.ones(len(video_ids), bool), n_trees, chosen, columns).booster
+    final = _fit(x, video, is_fake, subject, np.ones(len(video_ids), bool), n_trees, chosen, columns)
     with replacing(model_out) as temporary:
-        booster.save_model(temporary)
+        final.booster.save_model(temporary)
 
     sizes = [int(out.sum()) for out in held_out]
     info = {
@@ -193,6 +191,7 @@ def fit_boosting(
         "emotion": emotion,
         "settings": {**asdict(settings), "features": list(settings.features)},
         "features": columns,
+        "start": None if final.linear is None else _as_json(final.linear),
         "n_videos": len(video_ids),
         "n_rows": len(x),
         "trees": n_trees,
@@ -243,7 +242,7 @@ def predict_scores(pb_table: str | Path, model: str | Path) -> dict[str, Score]:
     info_file = Path(model).with_suffix(".json")
     try:
         info = json.loads(info_file.read_text(encoding="utf-8"))
-        calibration, n_trees = read_calibration(info), info["trees"]
+        calibration, n_trees, linear = read_calibration(info), info["trees"], _from_json(info["start"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FakeemoError(f"{info_file}: no calibration of {model} ({error}); delete both and run again") from error
     columns = booster.feature_names or []
@@ -253,7 +252,8 @@ def predict_scores(pb_table: str | Path, model: str | Path) -> dict[str, Score]:
     if missing or not columns:
         raise FakeemoError(f"{pb_table}: lacks {missing}, which {model} was fitted on; fit the model again")
     video_ids, video = np.unique(table["video_id"], return_inverse=True)
-    means = _mean_by_video(_predict(booster, _features(table, columns, pb_table)), video, len(video_ids))
+    x = _features(table, columns, pb_table)
+    means = _mean_by_video(_predict(booster, x, _start(linear, x, video)[video]), video, len(video_ids))
     scores, counts = calibration(means), np.bincount(video)
     return {str(name): Score(float(s), int(n)) for name, s, n in zip(video_ids, scores, counts, strict=True)}
 
@@ -309,6 +309,7 @@ def _fit(
     x: np.ndarray,
     video: np.ndarray,
     is_fake: np.ndarray,
+    subject: np.ndarray,
     use: np.ndarray,
     n_trees: int,
     settings: BoostingSettings,
@@ -317,6 +318,19 @@ def _fit(
     watch: np.ndarray | None = None,
 ) -> _Fit:
     """Grow ``n_trees`` trees on the videos marked in ``use``, and watch the videos marked in ``watch``."""
+    linear = None
+    if settings.start == "linear":
+        _, means, _ = video_means(video, x)
+        linear = fit_linear(
+            means[use],
+            subject[use],
+            np.full(use.sum(), _ANY),
+            is_fake[use],
+            method="direct",
+            seed=settings.seed,
+            what="boosting.start linear",
+        )
+    start = _start(linear, x, video)
     parameters: dict[str, Any] = {
         "objective": "binary:logistic",
         "base_score": 0.5,
@@ -333,12 +347,14 @@ def _fit(
     }
     train = _rows(x, video, use)
     matrix = xgb.DMatrix(train.x, is_fake[train.video], weight=train.weight, feature_names=list(columns), nthread=1)
+    matrix.set_base_margin(start[train.video])
     if watch is None:
-        return _Fit(_on_device(xgb.train(parameters, matrix, n_trees), settings.device), np.empty(0))
+        return _Fit(_on_device(xgb.train(parameters, matrix, n_trees), settings.device), np.empty(0), linear)
 
     losses: list[float] = []
     rows = _rows(x, video, watch)
     held_out = xgb.DMatrix(rows.x, feature_names=list(columns), nthread=1)
+    held_out.set_base_margin(start[rows.video])
 
     def watched_loss(probabilities: np.ndarray, _: xgb.DMatrix) -> tuple[str, float]:
         scores = _mean_by_video(probabilities, rows.video, len(is_fake))[watch]
@@ -348,7 +364,30 @@ def _fit(
     booster = xgb.train(
         parameters, matrix, n_trees, evals=[(held_out, "out")], custom_metric=watched_loss, verbose_eval=False
     )
-    return _Fit(_on_device(booster, settings.device), np.array(losses))
+    return _Fit(_on_device(booster, settings.device), np.array(losses), linear)
+
+
+def _start(linear: LinearModel | None, x: np.ndarray, video: np.ndarray) -> np.ndarray:
+    """Give the log-odds ``(videos,)`` that the trees of each video start from."""
+    _, means, _ = video_means(video, x)
+    return np.zeros(len(means)) if linear is None else linear_margins(means, np.full(len(means), _ANY), linear)
+
+
+def _as_json(linear: LinearModel) -> dict[str, Any]:
+    return {
+        "centre": linear.centre[_ANY].tolist(),
+        "scale": linear.scale.tolist(),
+        "weights": linear.weights.tolist(),
+        "penalty": linear.penalty,
+        "log_loss": linear.log_loss,
+    }
+
+
+def _from_json(start: Mapping[str, Any] | None) -> LinearModel | None:
+    if start is None:
+        return None
+    centre, scale, weights = (np.array(start[name], np.float64) for name in ("centre", "scale", "weights"))
+    return LinearModel({_ANY: centre}, scale, weights)
 
 
 def _on_device(booster: xgb.Booster, device: str) -> xgb.Booster:
@@ -373,9 +412,10 @@ def _candidate_facts(
     }
 
 
-def _predict(booster: xgb.Booster, x: np.ndarray, n_trees: int = 0) -> np.ndarray:
-    """Give the probability of fake of each row by the first ``n_trees`` trees (0: all)."""
+def _predict(booster: xgb.Booster, x: np.ndarray, start: np.ndarray, n_trees: int = 0) -> np.ndarray:
+    """Give the probability of fake of each row by log-odds ``start`` and the first ``n_trees`` trees (0: all)."""
     matrix = xgb.DMatrix(x, feature_names=booster.feature_names, nthread=1)
+    matrix.set_base_margin(start)
     return np.asarray(booster.predict(matrix, iteration_range=(0, n_trees)), np.float64)
 
 

@@ -1,24 +1,24 @@
 """Logistic regression, genuine or fake, with a quadratic penalty on the weights of standardised features.
 
-It is what simple rivals of boosting learn by. ``direct`` asks of each video whether it is fake. ``pairs`` is given
-differences, fake less genuine, of two videos of one subject and emotion, in which what is the subject's own cancels
-(RankSVM, Joachims 2002, with the logistic loss); its weights then score single videos too. Features are centred for
-each emotion half way between the labels, so that neither way needs an intercept.
+It is what simple rivals of boosting learn by, and what boosting may start from. ``direct`` asks of each video whether
+it is fake. ``pairs`` is given differences, fake less genuine, of two videos of one subject and emotion, in which what
+is the subject's own cancels (RankSVM, Joachims 2002, with the logistic loss); its weights then score single videos
+too. Features are centred for each emotion half way between the labels, so that neither way needs an intercept.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from fakeemo.boosting import subject_folds
 from fakeemo.errors import FakeemoError
 
 Method = Literal["direct", "pairs"]
 
+MAX_FOLDS = 5
 PENALTIES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)  # of the squared weights, against the mean log-loss
 _FARTHEST = 4.0  # standard deviations: one odd clip must not decide
 
@@ -37,6 +37,14 @@ class LinearModel(NamedTuple):
     penalty: float = 0.0
     log_loss: float = 0.0
     n_rows: int = 0
+
+
+def subject_folds(subjects: Iterable[str], seed: int) -> list[list[str]]:
+    """Deal the distinct ``subjects`` into min(5, subjects) folds of nearly equal size, at random by ``seed``."""
+    distinct = sorted(set(subjects))
+    order = np.random.default_rng(seed).permutation(len(distinct))
+    n_folds = min(MAX_FOLDS, len(distinct))
+    return [sorted(distinct[i] for i in order[k::n_folds]) for k in range(n_folds)]
 
 
 def fit_linear(
@@ -82,8 +90,14 @@ def fit_linear(
 
 def linear_scores(x: np.ndarray, emotion: np.ndarray, model: LinearModel) -> np.ndarray:
     """Give the probability of fake ``(videos,)`` of videos with features ``x`` ``(videos, features)``."""
-    scores: np.ndarray = expit(_standardised(x, emotion, model.centre, model.scale) @ model.weights)
+    scores: np.ndarray = expit(linear_margins(x, emotion, model))
     return scores
+
+
+def linear_margins(x: np.ndarray, emotion: np.ndarray, model: LinearModel) -> np.ndarray:
+    """Give the log-odds of fake ``(videos,)``; see :func:`linear_scores`."""
+    margins: np.ndarray = _standardised(x, emotion, model.centre, model.scale) @ model.weights
+    return margins
 
 
 def video_means(video_id: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

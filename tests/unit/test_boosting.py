@@ -41,6 +41,38 @@ def test_noise_is_not_recognised(tmp_path):
     assert low < 0.5 < high
 
 
+@pytest.fixture
+def oblique(tmp_path):
+    """Classes that differ a little in each of 16 numbers, which no split along one of them sees."""
+    toy = Toy(tmp_path, n_subjects=40, n_videos=4, effect=0.0, n_pb=16)
+    is_fake = np.array([toy.labels[v] == "fake" for v in toy.rows])
+    toy.pb = toy.pb + np.where(is_fake, 0.35, -0.35)[:, None].astype(np.float32)
+    return toy
+
+
+def test_trees_that_start_from_a_slope_do_better_where_the_classes_lie_along_one(oblique):
+    training = {v: label for v, label in oblique.labels.items() if int(oblique.subjects[v][1:]) < 20}
+    new = [v for v in oblique.video_ids if v not in training]
+    losses, right = {}, {}
+    for start in ("even", "linear"):
+        _, info = oblique.fit(labels=training, settings=replace(SETTINGS, start=start))
+        scores = predict_scores(oblique.folder / "pb.parquet", oblique.folder / "boosting.ubj")
+        losses[start] = info["log_loss"]
+        right[start] = np.mean([(scores[v].score > 0.5) == (oblique.labels[v] == "fake") for v in new])
+        assert (info["start"] is None) == (start == "even")
+    assert losses["linear"] < losses["even"]
+    assert right["linear"] > right["even"]
+
+
+def test_the_slope_of_a_fold_knows_nothing_of_its_held_out_videos(oblique):
+    shuffled = np.random.default_rng(3).permutation(list(oblique.labels.values()))
+    oblique.labels = dict(zip(oblique.labels, shuffled.tolist(), strict=True))
+    _, info = oblique.fit(settings=replace(SETTINGS, start="linear"))
+    is_fake, scores = truth(oblique, info)
+    low, high = wilson(int(((scores > 0.5) == is_fake).sum()), len(is_fake))
+    assert low < 0.5 < high
+
+
 def test_the_number_of_trees_has_the_least_loss_of_scores_out_of_fold(tmp_path):
     toy = Toy(tmp_path, effect=1.5)
     _, info = toy.fit()

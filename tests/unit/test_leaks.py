@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pb_toy import Toy, truth
 
-from fakeemo import boosting, samples
+from fakeemo import boosting, samples, workflow
 from fakeemo.boosting import check_folds, subject_folds
 from fakeemo.errors import FakeemoError
 from fakeemo.evaluation import predictions, wilson
@@ -115,15 +115,19 @@ def test_labels_of_other_splits_change_no_byte_of_the_model(tmp_path, monkeypatc
                 for s in rows
             ]
         sheet = Sheet(rows, ["anger"], frozenset())
-        made = toy.fit(labels=sheet.training_labels("anger"))
+        made = toy.fit(labels=sheet.models["anger"].labels)
         scores = boosting.predict_scores(tmp_path / "pb.parquet", tmp_path / "boosting.ubj")
         judged = predictions(sheet.rows(), scores, dict.fromkeys(scores, "ok"))
         return made, [(row.video_id, row.score, row.predicted, row.predicted_paired) for row in judged]
 
     assert fitted(flip=True) == fitted(flip=False)
 
-    of_all_splits = lambda sheet, emotion: {video: s.label for video, s in sheet.videos.items()}  # noqa: E731
-    monkeypatch.setattr(Sheet, "training_labels", of_all_splits)
+    honest = workflow._model
+
+    def of_all_splits(emotion, fold, samples, learned_from, judged):
+        return honest(emotion, fold, samples, samples, judged)
+
+    monkeypatch.setattr(workflow, "_model", of_all_splits)
     assert fitted(flip=True) != fitted(flip=False)
 
 

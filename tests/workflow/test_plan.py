@@ -103,24 +103,6 @@ def test_own_videos_need_no_demo(project):
     assert made.rules()["roi"] == 10
 
 
-def test_a_config_of_ones_own_takes_nothing_from_the_demo(project):
-    made = project()
-    rows = demo_sheet(3, 1, 1, folder="mine", emotions=["happiness"])
-    (made.folder / "mine").mkdir()
-    for row in rows:
-        (made.folder / row["path"]).write_bytes(b"a video")
-    made.write_sheet(rows)
-    mine = made.folder / "mine.yaml"
-    mine.write_text("samples: config/samples.tsv\n")
-    assert "demo" in made.config
-    planned = made.rules("--configfile", str(mine))
-    assert "demo" not in planned
-    assert planned["roi"] == 10
-    # The paper's learning asks for a GPU, the demo's does not.
-    assert "gpu=1" not in made.snakemake("--dry-run").stdout
-    assert "gpu=1" in made.snakemake("--dry-run", "--configfile", str(mine)).stdout
-
-
 def test_a_video_without_label_is_recognised_and_not_trained_on(project):
     made = project(3, 1, 1)
     rows = demo_sheet(3, 1, 1, emotions=["happiness"])
