@@ -84,7 +84,7 @@ rule activity:
         "../envs/fakeemo.yaml"
     params:
         code=plan.code("activity", "activity"),
-        pose=config["sequences"]["pose"],
+        sequences={k: config["sequences"][k] for k in ("neutral_frames", "pose")},
     script:
         "../scripts/activity.py"
 

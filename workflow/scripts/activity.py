@@ -4,4 +4,4 @@ from fakeemo.activity import write_activity
 from fakeemo.jobs import job
 
 with job(snakemake.log[0]):
-    write_activity(snakemake.input.variants, snakemake.output.table, pose=snakemake.params.pose)
+    write_activity(snakemake.input.variants, snakemake.output.table, **snakemake.params.sequences)
