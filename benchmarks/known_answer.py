@@ -69,9 +69,10 @@ def split(folder: Path) -> tuple[dict[str, dict[str, float]], dict[str, str], di
 
 def learn(folder: Path, data: Path, lever: str, seed: int) -> None:
     """Train and recognise; in a process of its own, as torch and xgboost do not go together."""
+    from fakeemo.learning_step import LearningSettings
     from fakeemo.lstm_pb import NetworkSettings
     from fakeemo.recognition import RecognitionSettings, recognise_emotion
-    from fakeemo.training import LearningSettings, train_emotion
+    from fakeemo.training import train_emotion
 
     config, (_, labels, _) = config_of(lever), split(data)
     tables = sorted((data / "variants").glob("*.parquet"))

@@ -232,11 +232,12 @@ def _gauss_newton(predict: Predictor, x: Tensor, mask: Tensor, settings: Recogni
         curvature = torch.einsum("int,jnt->nij", weighted.flatten(2), slope.flatten(2))
         descent = torch.einsum("int,nt->ni", weighted.flatten(2), (shown[:, 1:] - y).flatten(1))
         steepness = curvature.diagonal(dim1=1, dim2=2).mean(dim=1).clamp(min=torch.finfo(y.dtype).tiny ** 0.5)
-        step = torch.linalg.solve(curvature + (damping[rows] * steepness)[:, None, None] * unit, descent)
+        damped = curvature + (damping[rows] * steepness)[:, None, None] * unit
+        step, _ = torch.linalg.solve_ex(damped, descent)  # where it is singular, a step that is no number: not taken
         error = prediction_error(y, shown, seen)
         lower = prediction_error(predict(rows, p + step), shown, seen) < error
         damping[rows] *= torch.where(lower, _SURER, _WARIER)
-        return error, step * lower[:, None], step.norm(dim=1)
+        return error, torch.where(lower[:, None], step, 0), step.norm(dim=1).nan_to_num(nan=torch.inf)
 
     return advance
 

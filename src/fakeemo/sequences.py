@@ -134,7 +134,13 @@ def load_sequences(
     if onset_window_s is not None:
         assert fps is not None  # check_settings
         cut = [around_onset(x, seen, fps, onset_window_s) for x, seen in zip(series, masks, strict=True)]
-        series, masks = [x for x, _ in cut], [seen for _, seen in cut]
+        usable = [i for i, (_, seen) in enumerate(cut) if seen.sum() > 1]
+        if not usable:
+            raise FakeemoError(
+                f"none of {len(paths)} videos shows a face around its onset; widen sequences.onset_window_s"
+            )
+        series, masks = [cut[i][0] for i in usable], [cut[i][1] for i in usable]
+        videos, variants = [videos[i] for i in usable], [variants[i] for i in usable]
     length = max(map(len, series))
     padded = np.zeros((len(series), length, len(FEATURES)), np.float32)
     mask = np.zeros((len(series), length), bool)

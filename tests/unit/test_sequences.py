@@ -178,6 +178,19 @@ def test_a_window_beyond_the_clip_or_over_a_gap_is_not_seen():
     assert nowhere.sum() == 5
 
 
+def test_a_clip_without_a_face_around_its_onset_is_left_out(tmp_path):
+    random = np.random.default_rng(0)
+    rise = np.clip((np.arange(40) - 15) / 8, 0, 1)[:, None]
+    good = random.uniform(-0.5, 0.5, 80) + rise * random.normal(0, 0.1, 80)
+    lost = good.copy()
+    lost[14:25] = np.nan
+    paths = [table(tmp_path / f"{name}.parquet", x, 1, np.arange(40) / 20) for name, x in (("a", good), ("b", lost))]
+    prepared = {"reference": "neutral", "fps": 20, "onset_window_s": [0.1, 0.1]}
+    assert load_sequences(paths, **prepared).video.tolist() == ["a"]
+    with pytest.raises(FakeemoError, match=r"none of 1 videos .* widen sequences\.onset_window_s"):
+        load_sequences(paths[1:], **prepared)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
