@@ -16,13 +16,14 @@ from fakeemo.tables import read_table, write_table
 from fakeemo.training import train
 
 FPS, FRAMES, RISE = 10, 21, (0.91, 0.41)  # RISE: seconds from 10 to 90 % of the apex, genuine and fake
-NETWORK = NetworkSettings(pb=8, context=16, hidden=64, layers=2, context_from="hidden")
+NETWORK = NetworkSettings(pb=8, context=16, hidden=64, layers=2, context_from="hidden", pb_activation="linear")
 LEARNING = LearningSettings(
     epochs=200,
     batch_size=24,
     optimiser="adam",
-    weight_rate=0.01,
-    pb_rate=20.0,
+    weight_rate=0.005,
+    pb_optimiser="adam",
+    pb_rate=0.02,
     schedule="linear",
     closed_loop=0.5,
 )
@@ -63,9 +64,9 @@ def rise_time(x):
     return (crossing(after - 1, 0.9) - crossing(before, 0.1)) / FPS
 
 
-@pytest.fixture(scope="module", params=[0, 2])
+@pytest.fixture(scope="module", params=[0, 1, 2])
 def learned(request):
-    """Learn with equations 1-2 and Adam: plain gradient descent takes many times as long to part the classes."""
+    """Learn by Adam: plain gradient descent takes many times as long to part the classes."""
     sequences, labels = clips(request.param)
     torch.set_num_threads(1)
     model, _ = train(sequences, labels, NETWORK, LEARNING, seed=request.param)
@@ -77,8 +78,8 @@ def test_each_class_pb_makes_the_onset_of_its_class_and_those_between_lie_betwee
     shown = [np.mean([rise_time(x) for x in sequences.x[labels == label]]) for label in (0, 1)]
     _, made = generation.generate_between(model, torch.zeros(80), FRAMES, 5)
     rises = [rise_time(x) for x in made.numpy()]
-    assert rises[0] == pytest.approx(shown[0], rel=0.2)
-    assert rises[-1] == pytest.approx(shown[1], rel=0.2)
+    assert rises[0] == pytest.approx(shown[0], rel=0.15)
+    assert rises[-1] == pytest.approx(shown[1], rel=0.15)
     assert (np.diff(rises) < 0).all(), rises
     # What the classes have in common stays the same: how far the expression goes.
     apex = made[:, -5:].mean(dim=1).numpy() @ PATTERN / (PATTERN @ PATTERN)
