@@ -230,7 +230,7 @@ def test_videos_of_unknown_subjects_are_each_of_a_subject_of_its_own():
     # Pairs found otherwise, by faces say, are taken as they are.
     paired = predictions(rows, scores, statuses, [("a", "d"), ("c", "b")])
     assert [row.predicted_paired for row in paired] == ["fake", "genuine", "fake", "genuine"]
-    found = metrics(paired, "faces")
+    found = metrics(paired, pairing="faces")
     assert found["splits"]["test"]["overall"]["paired"]["correct"] == 2
     assert "nobody knows of new videos" in found["pairing"]["presumes"]
 
