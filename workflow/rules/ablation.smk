@@ -2,7 +2,6 @@
 # of train.smk and evaluate.smk with other keys of the config (fakeemo.workflow.ARMS).
 wildcard_constraints:
     arm="|".join(plan.ARMS),
-    baseline="|".join(plan.baselines(SHEET)),
 
 
 use rule train as ablation_train with:
@@ -69,51 +68,6 @@ use rule evaluate as ablation_evaluate with:
         "logs/ablation_evaluate/{arm}.log",
     benchmark:
         "logs/benchmarks/ablation_evaluate/{arm}.tsv"
-
-
-rule activity:
-    input:
-        variants=expand(rules.landmarks.output.variants, video=SHEET.videos),
-    output:
-        table="results/ablation/activity.parquet",
-    log:
-        "logs/activity.log",
-    benchmark:
-        "logs/benchmarks/activity.tsv"
-    conda:
-        "../envs/fakeemo.yaml"
-    params:
-        code=plan.code("activity", "activity"),
-        sequences={k: config["sequences"][k] for k in ("neutral_frames", "pose")},
-    script:
-        "../scripts/activity.py"
-
-
-rule baseline:
-    input:
-        tables=lambda w: (
-            expand(rules.recognise.output.pb, model=SHEET.models)
-            if w.baseline.endswith("-pb")
-            else rules.activity.output.table
-        ),
-        quality=rules.quality.output.table,
-        faces=rules.evaluate.input.faces,
-    output:
-        predictions="results/ablation/{baseline}/predictions.csv",
-    log:
-        "logs/baseline/{baseline}.log",
-    benchmark:
-        "logs/benchmarks/baseline/{baseline}.tsv"
-    conda:
-        "../envs/fakeemo.yaml"
-    params:
-        code=plan.code("baseline", "baselines"),
-        models=[model._asdict() for model in SHEET.models.values()],
-        samples=SHEET.rows(),
-        pairing=config["evaluation"]["pairing"],
-        seed=config["seed"],
-    script:
-        "../scripts/baseline.py"
 
 
 rule ablation:
