@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fakeemo import __version__
+from fakeemo import __version__, sample_commands
 from fakeemo.errors import FakeemoError
 
 
@@ -77,6 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     generate.add_argument("--exaggerate", type=float, default=1, help="factor on the movement (default: %(default)s)")
     generate.add_argument("--table", help="Parquet table of the generated sequences to write as well")
     generate.set_defaults(run=_generate)
+
+    sample_commands.add_commands(commands)
 
     chosen = parser.parse_args(arguments)
     try:

@@ -12,7 +12,7 @@ import difflib
 import random
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,6 +68,35 @@ def read_samples(
     Raises:
         FakeemoError: on the first fault, with the line, the column, the value and what was expected there.
     """
+    samples = []
+    for _, row in parse_sheet(path, emotions, synonyms, cross_validated=cross_validated):
+        if isinstance(row, FakeemoError):
+            raise row
+        samples.append(row)
+    check_samples(path, samples, cross_validated=cross_validated)
+    return samples
+
+
+def check_samples(path: str | Path, samples: Sequence[Sample], *, cross_validated: bool = False) -> None:
+    """Raise :class:`FakeemoError` on the first fault of samples together; ``path`` is where they come from."""
+    if not samples:
+        raise FakeemoError(f"{path}: no videos; add a row for each")
+    for faults in (id_faults, *(() if cross_validated else (split_faults,))):
+        for _, fault in faults(samples):
+            raise FakeemoError(f"{path}, {fault}")
+
+
+def parse_sheet(
+    path: str | Path,
+    emotions: Sequence[str],
+    synonyms: Mapping[str, str] | None = None,
+    *,
+    cross_validated: bool = False,
+) -> Iterator[tuple[int, Sample | FakeemoError]]:
+    """Give the number of each line that holds a row, with the row or with the first thing wrong with it.
+
+    Arguments are those of :func:`read_samples`. Raises :class:`FakeemoError` where no row can be read at all.
+    """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             rows = list(csv.reader(file, delimiter="\t"))
@@ -79,51 +108,86 @@ def read_samples(
         raise FakeemoError(f"{path}: empty; the first line must name the columns {', '.join(REQUIRED)}")
     header = [name.strip() for name in rows[0]]
     _check_header(path, header, [name for name in REQUIRED if not (cross_validated and name == "split")])
-    names = {name.lower(): name for name in emotions} | {k.lower(): v for k, v in (synonyms or {}).items()}
-
-    samples = []
+    names = emotion_names(emotions, synonyms)
     for line, row in enumerate(rows[1:], start=2):
         if not any(cell.strip() for cell in row):
             continue
-        if len(row) != len(header):
-            raise FakeemoError(
-                f"{path}, line {line}: {len(row)} cells, but the header names {len(header)} columns;"
-                " cells are separated by single tabs"
-            )
-        cells = dict(zip(header, (cell.strip() for cell in row), strict=True))
         where = f"{path}, line {line}"
-        split = CROSS_VALIDATED if cross_validated else _one_of(where, "split", cells["split"], SPLITS)
-        samples.append(_parse_row(where, cells | {"split": split}, names))
-    if not samples:
-        raise FakeemoError(f"{path}: no videos; add a row for each")
-    _check_ids(path, samples)
-    if not cross_validated:
-        check_splits(path, samples)
-    return samples
+        try:
+            if len(row) != len(header):
+                raise FakeemoError(
+                    f"{where}: {len(row)} cells, but the header names {len(header)} columns;"
+                    " cells are separated by single tabs"
+                )
+            cells = dict(zip(header, (cell.strip() for cell in row), strict=True))
+            split = CROSS_VALIDATED if cross_validated else _one_of(where, "split", cells["split"], SPLITS)
+            yield line, _parse_row(where, cells | {"split": split}, names)
+        except FakeemoError as error:
+            yield line, error
 
 
-def check_splits(path: str | Path, samples: Iterable[Sample]) -> None:
-    """Raise :class:`FakeemoError` if a subject stands in two splits, or an emotion cannot be learned."""
+def emotion_names(emotions: Iterable[str], synonyms: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Give the emotion for each of its names in small letters, its own and the synonyms of the config."""
+    return {name.lower(): name for name in emotions} | {k.lower(): v for k, v in (synonyms or {}).items()}
+
+
+def write_samples(path: str | Path, samples: Iterable[Sample]) -> None:
+    """Write a sample sheet with the required columns; ``split`` is left out where no sample has one."""
+    from fakeemo.tables import replacing  # here, since it brings Arrow, which the rules need not wait for
+
+    samples = list(samples)
+    columns = [name for name in REQUIRED if name != "split" or any(sample.split for sample in samples)]
+    with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([getattr(sample, name) for name in columns] for sample in samples)
+
+
+def id_faults(samples: Iterable[Sample]) -> Iterator[tuple[Sample, str]]:
+    """Give each row whose id, or whose part of a file, another row has before it."""
+    # Case is ignored: on some file systems Happy.parquet and happy.parquet are the same file.
+    ids: dict[str, Sample] = {}
+    paths: dict[str, Sample] = {}
+    for sample in samples:
+        if (other := ids.setdefault(sample.video_id.lower(), sample)) is not sample:
+            yield (
+                sample,
+                f"column 'video_id': '{sample.video_id}' stands twice (videos {other.path} and {sample.path}); give"
+                " each video an id of its own",
+            )
+        span = f"{sample.path}\t{sample.start_s}\t{sample.end_s}"
+        if (other := paths.setdefault(span, sample)) is not sample:
+            yield (
+                sample,
+                f"column 'path': {sample.path} stands twice (videos '{other.video_id}' and '{sample.video_id}');"
+                " remove one row, or give the two different start_s and end_s",
+            )
+
+
+def split_faults(samples: Iterable[Sample]) -> Iterator[tuple[Sample, str]]:
+    """Give each row whose subject stands in another split before, and a row of each emotion that cannot be learned."""
     samples = list(samples)
     seen: dict[str, Sample] = {}
     for sample in filter(lambda s: s.subject, samples):
         first = seen.setdefault(sample.subject, sample)
         if first.split != sample.split:
-            raise FakeemoError(
-                f"{path}, column 'split': subject '{sample.subject}' is in '{first.split}' (video"
-                f" '{first.video_id}') and in '{sample.split}' (video '{sample.video_id}'); a subject belongs to one"
-                " split, else the test says nothing about new people"
+            yield (
+                sample,
+                f"column 'split': subject '{sample.subject}' is in '{first.split}' (video '{first.video_id}') and in"
+                f" '{sample.split}' (video '{sample.video_id}'); a subject belongs to one split, else the test says"
+                " nothing about new people",
             )
     labels: dict[str, set[str]] = defaultdict(set)
     for sample in samples:
         if sample.split == "train" and sample.label:
             labels[sample.emotion].add(sample.label)
-    for emotion in dict.fromkeys(sample.emotion for sample in samples):
+    for emotion, sample in {sample.emotion: sample for sample in reversed(samples)}.items():
         missing = [label for label in LABELS if label not in labels[emotion]]
         if missing:
-            raise FakeemoError(
-                f"{path}: emotion '{emotion}' has no training video labelled '{' or '.join(missing)}'; both labels are"
-                " needed to learn it: add videos, or leave this emotion out of the sheet"
+            yield (
+                sample,
+                f"column 'label': emotion '{emotion}' has no training video labelled '{' or '.join(missing)}'; both"
+                " labels are needed to learn it: add videos, or leave this emotion out of the sheet",
             )
 
 
@@ -234,24 +298,6 @@ def _parse_roi(where: str, value: str) -> tuple[float, float, float, float] | No
             f"{where}, column 'roi': '{value}' is not x,y,w,h in pixels with w and h above 0 (as in 120,80,200,200)"
         )
     return x, y, w, h
-
-
-def _check_ids(path: str | Path, samples: Iterable[Sample]) -> None:
-    # Case is ignored: on some file systems Happy.parquet and happy.parquet are the same file.
-    ids: dict[str, Sample] = {}
-    paths: dict[str, Sample] = {}
-    for sample in samples:
-        if (other := ids.setdefault(sample.video_id.lower(), sample)) is not sample:
-            raise FakeemoError(
-                f"{path}, column 'video_id': '{sample.video_id}' stands twice (videos {other.path} and {sample.path});"
-                " give each video an id of its own"
-            )
-        span = f"{sample.path}\t{sample.start_s}\t{sample.end_s}"
-        if (other := paths.setdefault(span, sample)) is not sample:
-            raise FakeemoError(
-                f"{path}, column 'path': {sample.path} stands twice (videos '{other.video_id}' and"
-                f" '{sample.video_id}'); remove one row, or give the two different start_s and end_s"
-            )
 
 
 def _suggestion(value: str, known: Iterable[str]) -> str:

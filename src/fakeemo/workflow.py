@@ -16,7 +16,8 @@ import jsonschema
 import yaml
 
 from fakeemo.errors import FakeemoError
-from fakeemo.samples import CHALLENGE, CROSS_VALIDATED, LABELS, Sample, check_folds, deal_folds, read_samples
+from fakeemo.samples import CHALLENGE, CROSS_VALIDATED, LABELS, Sample, check_folds, deal_folds
+from fakeemo.sase_fe import read_source
 
 FIGURES = ("accuracy", "roc", "reliability", "pb_space", "learning_curves", "boosting")
 """The report's figures, as in ``fakeemo.figures``, whose import of matplotlib the rules must not pay for."""
@@ -30,6 +31,7 @@ ARMS: dict[str, dict[str, dict[str, Any]]] = {
 
 _PACKAGE = Path(__file__).parent
 _SCRIPTS = _PACKAGE.parents[1] / "workflow" / "scripts"
+_SCHEMA = _PACKAGE.parents[1] / "workflow" / "schemas" / "config.schema.yaml"
 _HELD: list[IO[str]] = []
 
 
@@ -53,6 +55,34 @@ def complete_config(config: Mapping[str, Any], schema_file: str | Path, config_f
             known = ", ".join(completed["emotions"])
             raise FakeemoError(f"{where}: key 'boosting.rate': '{emotion}' is no emotion of this config ({known})")
     return completed
+
+
+def read_config(files: Sequence[str | Path] = ()) -> dict[str, Any]:
+    """Read config files as Snakemake does, the later ones going first, for a command that stands outside of it.
+
+    Without any, it is the schema's defaults, and ``samples`` is empty.
+
+    Raises:
+        FakeemoError: if a file cannot be read, or as :func:`complete_config` does.
+    """
+    merged: dict[str, Any] = {}
+    for file in files:
+        try:
+            found = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise FakeemoError(f"{file}: cannot be read as YAML ({' '.join(str(error).split())})") from error
+        if not isinstance(found, dict):
+            raise FakeemoError(f"{file}: a config is lines of the form key: value")
+        _update(merged, found)
+    return complete_config({"samples": ""} | merged, _SCHEMA, [str(file) for file in files])
+
+
+def _update(config: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    for key, value in changes.items():
+        if isinstance(value, dict) and isinstance(config.get(key), dict):
+            _update(config[key], value)
+        else:
+            config[key] = value
 
 
 def _explain(fault: Any) -> str:
@@ -184,7 +214,7 @@ def read_sheet(config: Mapping[str, Any]) -> Sheet:
             from; on a missing file, unless ``on_bad_video`` is ``skip``.
     """
     where, protocol = config["samples"], config["protocol"]
-    samples = read_samples(where, config["emotions"], config["synonyms"], cross_validated=protocol != "challenge")
+    samples = read_source(where, config["emotions"], config["synonyms"], cross_validated=protocol != "challenge")
     folds: list[list[str]] = []
     if protocol != "challenge":
         subjects = {sample.subject for sample in samples}

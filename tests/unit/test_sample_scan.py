@@ -1,0 +1,78 @@
+"""Sample sheets from file names of any form."""
+
+from pathlib import Path
+
+import pytest
+
+from fakeemo.errors import FakeemoError
+from fakeemo.sample_scan import scan_folder
+
+EMOTIONS = ["anger", "happiness"]
+MEANINGS = {"label": {"spontaneous": "genuine", "deliberate": "fake", "posed": "fake"}}
+
+
+def folder(tmp_path: Path, *names: str) -> Path:
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    return tmp_path
+
+
+def test_fields_come_from_the_name(tmp_path):
+    root = folder(tmp_path, "p1_genuine_anger.avi", "p1_fake_Happy.AVI", "p2_fake_anger.avi", "notes.txt")
+    samples, remarks = scan_folder(root, "{subject}_{label}_{emotion}.avi", EMOTIONS, {"happy": "happiness"})
+    assert [(s.video_id, s.subject, s.label, s.emotion, s.split) for s in samples] == [
+        ("p1_fake_Happy", "p1", "fake", "happiness", ""),
+        ("p1_genuine_anger", "p1", "genuine", "anger", ""),
+        ("p2_fake_anger", "p2", "fake", "anger", ""),
+    ]
+    assert remarks == ["1 files left aside, since they do not match: notes.txt"]
+
+
+def test_a_set_of_one_emotion_with_words_of_its_own(tmp_path):
+    root = folder(tmp_path, "001_deliberate_smile_1.mp4", "001_spontaneous_smile_2.mp4", "012_deliberate_smile_1.mp4")
+    samples, remarks = scan_folder(
+        root, "{subject}_{label}_smile_*.mp4", ["happiness"], words=MEANINGS, fixed={"emotion": "happiness"}
+    )
+    assert [(s.subject, s.label, s.emotion) for s in samples] == [
+        ("001", "fake", "happiness"),
+        ("001", "genuine", "happiness"),
+        ("012", "fake", "happiness"),
+    ]
+    assert not remarks
+
+
+def test_folders_are_part_of_the_name(tmp_path):
+    root = folder(tmp_path, "train/Posed/7/a b.avi", "test/spontaneous/8/c.avi", "test/spontaneous/8/deeper/c.avi")
+    samples, remarks = scan_folder(
+        root, "{split}/{label}/{subject}/*.avi", EMOTIONS, words=MEANINGS, fixed={"emotion": "anger"}
+    )
+    assert [(s.video_id, s.subject, s.label, s.split) for s in samples] == [
+        ("test_spontaneous_8_c", "8", "genuine", "test"),
+        ("train_Posed_7_a_b", "7", "fake", "train"),
+    ]
+    assert "deeper" in remarks[0]
+
+
+def test_a_field_that_stands_twice_must_agree(tmp_path):
+    root = folder(tmp_path, "7/7_fake.avi", "8/7_fake.avi")
+    samples, _ = scan_folder(root, "{subject}/{subject}_{label}.avi", EMOTIONS, fixed={"emotion": "anger"})
+    assert [s.subject for s in samples] == ["7"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fixed", "expected"),
+    [
+        ("{subject}_{label}.avi", {}, "has no {emotion}; put it in, or give --emotion"),
+        ("{who}_{label}_{emotion}.avi", {}, "'{who}' is unknown; fields are {subject}, {emotion}, {label}, {split}"),
+        ("{subject}_{label}_{emotion}.avi", {"label": "fake"}, "so --label cannot be given too"),
+        ("{subject}-{label}-{emotion}.avi", {}, "no file matches"),
+        ("{subject}_{label}_{emotion}.avi", {}, "label 'deliberate' is none of genuine, fake; say with --genuine"),
+        ("{split}_*_{emotion}.avi", {"subject": "1", "label": "fake"}, "split 'p1' is none of train, valid, test; say"),
+    ],
+)
+def test_faults_are_one_line_that_says_what_to_do(tmp_path, pattern, fixed, expected):
+    with pytest.raises(FakeemoError) as caught:
+        scan_folder(folder(tmp_path, "p1_deliberate_anger.avi"), pattern, EMOTIONS, fixed=fixed)
+    assert expected in str(caught.value)
+    assert "\n" not in str(caught.value)
