@@ -1,6 +1,7 @@
 """What is wrong with a sample sheet and its files, row by row, before hours are spent on them."""
 
 import hashlib
+import math
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -111,12 +112,12 @@ def identical_files(samples: Sequence[Sample]) -> Iterator[tuple[Sample, str]]:
     first: dict[bytes, Sample] = {}
     for sample, digest in zip(alike, _side_by_side(_hash, alike, "hashing", "file"), strict=True):
         if digest is not None and (other := first.setdefault(digest, sample)) is not sample:
-            contradiction = "" if _class(other) == _class(sample) else f", though one is {_class(other)} and the other"
-            contradiction += f" {_class(sample)}" if contradiction else ""
+            classes = _class(other), _class(sample)
+            though = "" if classes[0] == classes[1] else ", though one is {} and the other {}".format(*classes)
             yield (
                 sample,
-                f"{sample.path} is bit-identical with {other.path} (video '{other.video_id}'){contradiction}; look at"
-                " it, and keep the one row that is true",
+                f"{sample.path} is bit-identical with {other.path} (video '{other.video_id}'){though}; look at it, and"
+                " keep the one row that is true",
             )
 
 
@@ -149,6 +150,8 @@ def class_notes(samples: Sequence[Sample]) -> Iterator[tuple[Sample, str]]:
 def _look(sample: Sample) -> float | VideoError | None:
     """Give the number of frames of the part that the row names, None where unknown, or why there is none."""
     try:
+        if sample.is_table:
+            return _count_faces(sample)
         n_frames, rate = glance(sample.path)
     except VideoError as error:
         return error
@@ -156,6 +159,16 @@ def _look(sample: Sample) -> float | VideoError | None:
         return n_frames
     end = n_frames if sample.end_s is None else min(n_frames, sample.end_s * rate)
     return max(0.0, end - (sample.start_s or 0) * rate)
+
+
+def _count_faces(sample: Sample) -> float:
+    """Give the number of frames with a face in the part that the row names of a table of landmarks."""
+    from fakeemo.given_landmarks import read_landmarks  # here, since few sheets have one
+
+    columns, points = read_landmarks(sample.path, sample.fps)
+    time, end = columns["timestamp"], math.inf if sample.end_s is None else sample.end_s
+    seen = [math.isfinite(x) for x in points[:, 0, 0]]
+    return float(sum((time >= (sample.start_s or 0)) & (time < end) & seen))
 
 
 def _hash(sample: Sample) -> bytes | None:

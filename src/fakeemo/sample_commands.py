@@ -58,6 +58,15 @@ def add_commands(commands: Any) -> None:
     _add_config(challenge)
     challenge.set_defaults(run=_challenge)
 
+    points = formats.add_parser(
+        "landmarks",
+        help="landmarks as CSV that py-feat's read_openface and other readers of OpenFace open",
+        epilog="example: fakeemo export landmarks results/landmarks/*.parquet --out landmarks",
+    )
+    points.add_argument("tables", nargs="+", metavar="TABLE", help="results/landmarks/VIDEO.parquet")
+    points.add_argument("--out", default=".", metavar="FOLDER", help="where the files go (default: here)")
+    points.set_defaults(run=_landmarks)
+
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -145,6 +154,15 @@ def _challenge(chosen: argparse.Namespace) -> None:
     source = chosen.samples or config["samples"]
     if not source:
         raise FakeemoError("which videos? Name the sample sheet with --samples, or the config with --configfile")
+    if Path(source).is_dir() and Path(chosen.out).resolve().is_relative_to(Path(source).resolve()):
+        raise FakeemoError(f"{chosen.out}: lies in {source}, where predictions would count as labels")
     samples = read_source(source, config["emotions"], config["synonyms"])
     for file in export_challenge(chosen.predictions, samples, chosen.out):
         print(file)
+
+
+def _landmarks(chosen: argparse.Namespace) -> None:
+    from fakeemo.landmark_csv import write_landmark_csv
+
+    for table in chosen.tables:
+        print(write_landmark_csv(table, chosen.out))

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fakeemo.errors import FakeemoError
-from fakeemo.samples import LABELS, SPLITS, Sample, emotion_names
+from fakeemo.samples import LABELS, SPLITS, Sample, emotion_names, files_below
 
 FIELDS = ("subject", "emotion", "label", "split")
 _PART = re.compile(r"\{(\w*)\}|(\*)")
@@ -46,10 +46,8 @@ def scan_folder(
     samples: list[Sample] = []
     others: list[str] = []
     strangers: list[str] = []
-    for path in sorted(root.rglob("*")):
+    for path in files_below(root):
         relative = path.relative_to(root).as_posix()
-        if not path.is_file() or path.name.startswith("."):
-            continue
         found = expression.fullmatch(relative)
         if found is None:
             strangers.append(relative)

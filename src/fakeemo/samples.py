@@ -2,13 +2,15 @@
 
 The sheet is tab-separated text with a header line. Columns: ``video_id``, ``path``, ``subject``, ``emotion``,
 ``label`` (genuine, fake, or empty where unknown), ``split`` (train, valid, test), and if wanted ``roi``
-(``x,y,w,h`` in pixels of frame ``roi_frame``), ``start_s``, ``end_s``. Outside training, ``subject`` may be empty where
-it is not known. In cross-validation folds of subjects stand for the splits, so column ``split`` is not read and may be
-left out, and every subject must be known.
+(``x,y,w,h`` in pixels of frame ``roi_frame``), ``start_s``, ``end_s``. ``path`` may also name a table of landmarks
+(:mod:`fakeemo.given_landmarks`), and column ``fps`` its frames a second, where it has no timestamps. Outside training,
+``subject`` may be empty where it is not known. In cross-validation folds of subjects stand for the splits, so column
+``split`` is not read and may be left out, and every subject must be known.
 """
 
 import csv
 import difflib
+import os
 import random
 import re
 from collections import defaultdict
@@ -27,7 +29,9 @@ CROSS_VALIDATED = "cv"
 JUDGED = (CROSS_VALIDATED, "test", "valid")
 """Splits that are judged by models that were not fitted on them, the one that counts most first."""
 REQUIRED = ("video_id", "path", "subject", "emotion", "label", "split")
-OPTIONAL = ("roi", "roi_frame", "start_s", "end_s")
+OPTIONAL = ("roi", "roi_frame", "start_s", "end_s", "fps")
+TABLE_SUFFIXES = (".csv", ".parquet")
+"""How the file of a sample ends that is a table of landmarks, instead of a video."""
 _ID = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -48,6 +52,12 @@ class Sample:
     roi_frame: int = 0
     start_s: float | None = None
     end_s: float | None = None
+    fps: float | None = None
+
+    @property
+    def is_table(self) -> bool:
+        """Whether landmarks are given, in place of a video."""
+        return self.path.lower().endswith(TABLE_SUFFIXES)
 
 
 def read_samples(
@@ -129,6 +139,18 @@ def parse_sheet(
 def emotion_names(emotions: Iterable[str], synonyms: Mapping[str, str] | None = None) -> dict[str, str]:
     """Give the emotion for each of its names in small letters, its own and the synonyms of the config."""
     return {name.lower(): name for name in emotions} | {k.lower(): v for k, v in (synonyms or {}).items()}
+
+
+def files_below(folder: str | Path) -> list[Path]:
+    """Give the files in a folder and in those below it, by name; links are followed, hidden files left out."""
+    found: list[Path] = []
+    seen: set[str] = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        # A link back up would lead round and round.
+        folders[:] = [name for name in folders if os.path.realpath(f"{place}/{name}") not in seen]
+        seen.update(os.path.realpath(f"{place}/{name}") for name in folders)
+        found += [Path(place, name) for name in names if not name.startswith(".")]
+    return sorted(found)
 
 
 def write_samples(path: str | Path, samples: Iterable[Sample]) -> None:
@@ -226,7 +248,7 @@ def _check_header(path: str | Path, header: list[str], required: Sequence[str]) 
     for name in header:
         if name not in known:
             raise FakeemoError(
-                f"{path}, line 1: unknown column '{name}'{_suggestion(name, known)}; columns are {', '.join(known)}"
+                f"{path}, line 1: unknown column '{name}'{suggestion(name, known)}; columns are {', '.join(known)}"
             )
         if header.count(name) > 1:
             raise FakeemoError(f"{path}, line 1: column '{name}' stands twice")
@@ -248,7 +270,7 @@ def _parse_row(where: str, cells: dict[str, str], emotions: Mapping[str, str]) -
     emotion = emotions.get(cells["emotion"].lower())
     if emotion is None:
         raise FakeemoError(
-            f"{where}, column 'emotion': unknown emotion '{cells['emotion']}'{_suggestion(cells['emotion'], emotions)};"
+            f"{where}, column 'emotion': unknown emotion '{cells['emotion']}'{suggestion(cells['emotion'], emotions)};"
             f" known: {', '.join(emotions)} (config keys 'emotions' and 'synonyms')"
         )
     return Sample(
@@ -262,6 +284,7 @@ def _parse_row(where: str, cells: dict[str, str], emotions: Mapping[str, str]) -
         roi_frame=int(_parse_number(where, "roi_frame", cells.get("roi_frame", "")) or 0),
         start_s=_parse_number(where, "start_s", cells.get("start_s", "")),
         end_s=_parse_number(where, "end_s", cells.get("end_s", "")),
+        fps=_parse_number(where, "fps", cells.get("fps", "")) or None,
     )
 
 
@@ -269,7 +292,7 @@ def _one_of(where: str, column: str, value: str, allowed: Sequence[str]) -> str:
     if value.lower() not in allowed:
         expected = ", ".join(name or "empty (unknown)" for name in allowed)
         raise FakeemoError(
-            f"{where}, column '{column}': '{value}' is not one of {expected}{_suggestion(value, allowed)}"
+            f"{where}, column '{column}': '{value}' is not one of {expected}{suggestion(value, allowed)}"
         )
     return value.lower()
 
@@ -300,6 +323,7 @@ def _parse_roi(where: str, value: str) -> tuple[float, float, float, float] | No
     return x, y, w, h
 
 
-def _suggestion(value: str, known: Iterable[str]) -> str:
+def suggestion(value: str, known: Iterable[str]) -> str:
+    """Ask whether the nearest of the known words was meant, in brackets; nothing where none is near."""
     close = difflib.get_close_matches(value.lower(), list(known), n=1)
     return f" (did you mean '{close[0]}'?)" if close and close[0] else ""

@@ -13,7 +13,15 @@ from pathlib import Path
 
 from fakeemo.errors import FakeemoError
 from fakeemo.label_files import SUFFIXES, merge_labels, read_labels
-from fakeemo.samples import CROSS_VALIDATED, SPLITS, Sample, check_samples, emotion_names, read_samples
+from fakeemo.samples import (
+    CROSS_VALIDATED,
+    SPLITS,
+    Sample,
+    check_samples,
+    emotion_names,
+    files_below,
+    read_samples,
+)
 
 CODES = {
     "n2a": ("anger", "genuine"),
@@ -79,7 +87,7 @@ def list_folder(
     root = Path(root)
     if not root.is_dir():
         raise FakeemoError(f"{root}: no such folder; name the one that the videos of SASE-FE were unpacked in")
-    files = [path for path in sorted(root.rglob("*")) if path.is_file() and not path.name.startswith(".")]
+    files = files_below(root)
     if label_files is None:
         label_files = [path for path in files if path.suffix.lower() in SUFFIXES]
     labels = merge_labels({Path(path): read_labels(path) for path in label_files})

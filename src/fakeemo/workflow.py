@@ -170,6 +170,15 @@ class Sheet:
         sample = self.videos[video]
         return {"video": sample.path} | {k: getattr(sample, k) for k in ("start_s", "end_s", "roi", "roi_frame")}
 
+    def tables(self) -> list[str]:
+        """Give the ids of the videos whose landmarks are given."""
+        return [video for video, sample in self.videos.items() if sample.is_table]
+
+    def table_span(self, video: str) -> dict[str, Any]:
+        """Give what of the sheet's row decides how a table of landmarks is read."""
+        sample = self.videos[video]
+        return {"table": sample.path} | {k: getattr(sample, k) for k in ("start_s", "end_s", "fps")}
+
     def n_variants(self, config: Mapping[str, Any], video: str) -> int:
         """Give the number of a video's jittered variants; in cross-validation every video is a training video once."""
         split = self.videos[video].split
@@ -263,6 +272,13 @@ def boosting_settings(config: Mapping[str, Any], emotion: str) -> dict[str, Any]
     return settings
 
 
+def intake_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what of the config decides how a new video is brought before a network: as one of the test split."""
+    variants = {"n_variants": config["variants"]["test"], "jitter_px": config["variants"]["jitter_px"]}
+    kept = {name: config[name] for name in ("tracking", "landmarks", "recognition", "seed", "torch_threads")}
+    return kept | {"variants": variants}
+
+
 def arm(config: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Give the config of one of :data:`ARMS`."""
     return {**config, **{section: config[section] | keys for section, keys in ARMS[name].items()}}
@@ -287,7 +303,14 @@ def baselines(sheet: Sheet) -> list[str]:
 
 def paired_by_faces(config: Mapping[str, Any], sheet: Sheet) -> list[str]:
     """Give the videos whose faces the evaluation needs: none unless it pairs by them."""
-    return list(sheet.videos) if config["evaluation"]["pairing"] == "faces" else []
+    if config["evaluation"]["pairing"] != "faces":
+        return []
+    return [video for video, sample in sheet.videos.items() if not sample.is_table]
+
+
+def any_of(videos: Sequence[str]) -> str:
+    """Give the regular expression that fits these ids and no others."""
+    return "|".join(re.escape(video) for video in videos)
 
 
 def gpus(config: Mapping[str, Any]) -> int:

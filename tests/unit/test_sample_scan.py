@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from fakeemo.cli import main
 from fakeemo.errors import FakeemoError
 from fakeemo.sample_scan import scan_folder
+from fakeemo.samples import read_samples
 
 EMOTIONS = ["anger", "happiness"]
 MEANINGS = {"label": {"spontaneous": "genuine", "deliberate": "fake", "posed": "fake"}}
@@ -76,3 +78,19 @@ def test_faults_are_one_line_that_says_what_to_do(tmp_path, pattern, fixed, expe
         scan_folder(folder(tmp_path, "p1_deliberate_anger.avi"), pattern, EMOTIONS, fixed=fixed)
     assert expected in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_the_command_takes_emotions_and_synonyms_from_the_config(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for k in (1, 2):
+        folder(tmp_path / "smiles", f"00{k}_deliberate_grin_1.mp4", f"00{k}_spontaneous_grin_2.mp4")
+    (tmp_path / "mine.yaml").write_text("emotions: [joy]\nsynonyms: {grin: joy}\nprotocol: k-fold\nfolds: 2\n")
+    words = ["--genuine", "spontaneous", "--fake", "posed", "deliberate"]
+    pattern = ["--pattern", "{subject}_{label}_{emotion}_*.mp4"]
+    assert main(["samples", "scan", "smiles", *pattern, *words, "--configfile", "mine.yaml"]) == 0
+    assert capsys.readouterr().out == "samples.tsv: 4 videos (2 fake, 2 genuine)\n"
+    samples = read_samples("samples.tsv", ["joy"], cross_validated=True)
+    assert {(s.subject, s.emotion, s.label) for s in samples} == {
+        (subject, "joy", label) for subject in ("001", "002") for label in ("genuine", "fake")
+    }
+    assert (tmp_path / "samples.tsv").read_text().startswith("video_id\tpath\tsubject\temotion\tlabel\n")

@@ -7,6 +7,7 @@ import pytest
 from sase_fe_tree import plan, write_tree
 
 from fakeemo.challenge import export_challenge
+from fakeemo.cli import main
 from fakeemo.errors import FakeemoError
 from fakeemo.evaluation import Prediction, write_predictions
 from fakeemo.label_files import read_labels
@@ -55,6 +56,15 @@ def test_names_are_read_in_any_letter_case_and_strangers_are_named(tmp_path):
     assert len(samples) == 36
     assert remarks[0].startswith("1 videos left aside, since no name of SASE-FE: ")
     assert "holiday.mp4" in remarks[0]
+
+
+def test_folders_may_be_links(tmp_path):
+    root = tree(tmp_path, subjects=1)
+    (root / "Train").rename(tmp_path / "elsewhere")
+    (root / "Train").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "back").symlink_to(root)
+    samples, _ = list_folder(root, EMOTIONS, SYNONYMS)
+    assert len(samples) == 36
 
 
 def test_one_emotion_of_the_config_is_enough(tmp_path):
@@ -169,3 +179,18 @@ def test_a_submission_that_lacks_a_video_is_not_written(tmp_path):
     write_predictions(tmp_path / "predictions.csv", rows)
     with pytest.raises(FakeemoError, match="no video of split valid or test"):
         export_challenge(tmp_path / "predictions.csv", [s for s in samples if s.split == "train"], tmp_path)
+
+
+def test_the_command_writes_a_sheet_and_none_over_another(tmp_path, capsys):
+    root = tree(tmp_path, subjects=1, labels="csv")
+    out = tmp_path / "sheet.tsv"
+    arguments = ["samples", "sase-fe", str(root), "--labels", str(root / "valid.csv"), "--out", str(out)]
+    assert main(arguments) == 0
+    captured = capsys.readouterr()
+    counts = "6 train genuine, 6 train fake, 12 test unlabelled, 6 valid genuine, 6 valid fake"
+    assert captured.out.startswith(f"{out}: 36 videos (")
+    assert sorted(captured.out.strip()[:-1].split("(")[1].split(", ")) == sorted(counts.split(", "))
+    assert captured.err.startswith("fakeemo: 12 videos without a label")
+    assert len(read_samples(out, EMOTIONS, SYNONYMS)) == 36
+    assert main(arguments) == 1
+    assert "is there already; name another file with --out" in capsys.readouterr().err

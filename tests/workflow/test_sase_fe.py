@@ -108,6 +108,8 @@ def test_the_submission_of_a_run_names_every_test_video(run, monkeypatch, capsys
     test = pickle.loads((tmp_path / "test_prediction.pkl").read_bytes())
     assert set(test) == {Path(name).name for name, _, shown, _ in plan() if name.startswith("Test") and shown in SHOWN}
     assert set(test.values()) <= {"true", "fake"}
+    assert main([*arguments[:-1], "data/sase_fe/Test"]) == 1
+    assert "lies in data/sase_fe, where predictions would count as labels" in capsys.readouterr().err
 
 
 def test_a_copied_video_is_found_before_a_run(run, monkeypatch, capsys, tmp_path):
