@@ -24,3 +24,4 @@ rule all:
     default_target: True
     input:
         "results/report/index.html",
+        expand(rules.intake.output.intake, model=SHEET.models),
