@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fakeemo import __version__
+from fakeemo import __version__, prediction_command, sample_commands
 from fakeemo.errors import FakeemoError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one subcommand; give 0, or 1 after a fault that the user can mend, told in one line on standard error."""
+    """Run one subcommand; give its exit code, or 1 after a fault that the user can mend, told on standard error."""
     parser = argparse.ArgumentParser(
         prog="fakeemo",
         description="Genuine or acted emotion? The workflow itself is run by `snakemake`; see the README.",
@@ -78,9 +78,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     generate.add_argument("--table", help="Parquet table of the generated sequences to write as well")
     generate.set_defaults(run=_generate)
 
+    sample_commands.add_commands(commands)
+    prediction_command.add_command(commands)
+
     chosen = parser.parse_args(arguments)
     try:
-        chosen.run(chosen)
+        return chosen.run(chosen) or 0
     except FakeemoError as error:
         print(f"fakeemo: {error}", file=sys.stderr)
         return 1

@@ -19,6 +19,9 @@ class VideoError(FakeemoError):
         self.status = status
         self.reason = reason
 
+    def __reduce__(self) -> tuple[type["VideoError"], tuple[str, str]]:
+        return VideoError, (self.status, self.reason)  # so that it comes through from another process
+
 
 def check_word(key: str, given: object, known: Sequence[str]) -> None:
     """Raise :class:`FakeemoError` where the value of a config key is not one of the words it may be."""

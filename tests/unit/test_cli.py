@@ -24,7 +24,18 @@ def test_a_fault_is_one_line(capsys, tmp_path):
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["demo", "--help"], ["overlay", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["demo", "--help"],
+        ["overlay", "--help"],
+        ["samples", "check", "--help"],
+        ["export", "challenge", "--help"],
+        ["predict", "--help"],
+        ["--version"],
+    ],
+)
 def test_help_imports_nothing_heavy(arguments):
     program = (
         "import sys\nfrom fakeemo.cli import main\n"
