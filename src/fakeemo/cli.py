@@ -3,22 +3,51 @@
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from fakeemo import __version__
-from fakeemo.errors import FakeemoError
+from fakeemo.errors import FakeemoError, in_one_line
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one subcommand; give 0, or 1 after a fault that the user can mend, told in one line on standard error."""
-    parser = argparse.ArgumentParser(
+    """Run one subcommand; give 0, or 1 after a fault, told in one line on standard error."""
+    chosen = parser().parse_args(arguments)
+    try:
+        chosen.run(chosen)
+    except BrokenPipeError:
+        # The reader of our output has gone, as `head` does; nothing is wrong.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        print("fakeemo: stopped", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if chosen.verbose:
+            traceback.print_exc()
+        hint = "" if chosen.verbose or isinstance(error, FakeemoError) else "; --verbose shows where"
+        print(in_one_line(error) + hint, file=sys.stderr)
+        return 1
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose faults are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; `{self.prog} --help` lists what can be given\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Give the parser of all subcommands; ``run`` of what it parses is the function to call with that."""
+    parser = _Parser(
         prog="fakeemo",
         description="Genuine or acted emotion? The workflow itself is run by `snakemake`; see the README.",
+        epilog="`fakeemo COMMAND --help` says what a command takes, with an example",
     )
     parser.add_argument("--version", action="version", version=f"fakeemo {__version__}")
-    commands = parser.add_subparsers(title="commands", required=True)
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     demo = commands.add_parser(
         "demo",
@@ -78,16 +107,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     generate.add_argument("--table", help="Parquet table of the generated sequences to write as well")
     generate.set_defaults(run=_generate)
 
-    chosen = parser.parse_args(arguments)
-    try:
-        chosen.run(chosen)
-    except FakeemoError as error:
-        print(f"fakeemo: {error}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:
-        # The reader of our output has gone, as `head` does; nothing is wrong.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+    for command in commands.choices.values():
+        command.add_argument("--verbose", action="store_true", help="after a fault, show where in the code it arose")
+    return parser
 
 
 def _demo(chosen: argparse.Namespace) -> None:
