@@ -76,8 +76,8 @@ def landmark_video(
     if header["status"] == "ok":
         frames = contact_sheet.keep_thumbnails(read_frames(video, "grey", start_s, end_s), boxes, thumbnails)
         frames = face_picture.keep_first_face(frames, boxes, face)
-        frames = progress(frames, f"landmarks {video_id}", "frame", len(boxes))
-        points, features, n_decoded = _predict(frames, boxes, drawn, predictor)
+        counted = progress(frames, f"landmarks {video_id}", "frame", len(boxes))
+        points, features, n_decoded = _predict(counted, boxes, drawn, predictor)
         if n_decoded != len(boxes):
             raise FakeemoError(
                 f"{video}: {n_decoded} frames were decoded, but {rois} has {len(boxes)};"

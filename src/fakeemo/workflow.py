@@ -29,7 +29,9 @@ ARMS: dict[str, dict[str, dict[str, Any]]] = {
 """Arms of the ablation, by name: what the config says otherwise, by section."""
 
 _PACKAGE = Path(__file__).parent
-_SCRIPTS = _PACKAGE.parents[1] / "workflow" / "scripts"
+SCRIPTS = _PACKAGE.parents[1] / "workflow" / "scripts"
+"""The rules' scripts; common.smk says where they are, since an installed package does not stand beside them."""
+
 _HELD: list[IO[str]] = []
 
 
@@ -292,7 +294,7 @@ def code(script: str, module: str) -> str:
     or a touch, which change times and not contents, re-run nothing.
     """
     modules = _closure(module)
-    files = [_SCRIPTS / f"{script}.py", *(_PACKAGE / f"{name}.py" for name in sorted(modules))]
+    files = [SCRIPTS / f"{script}.py", *(_PACKAGE / f"{name}.py" for name in sorted(modules))]
     if "report" in modules:
         files += sorted((_PACKAGE / "templates").iterdir())
     digest = hashlib.sha256()

@@ -1,11 +1,13 @@
 # The config and the sample sheet, checked before the first job, and what the rules ask of them.
 import os
+from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
 from fakeemo import workflow as plan
 from fakeemo.errors import FakeemoError
 
+plan.SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
 try:
     config = plan.complete_config(
         config,
