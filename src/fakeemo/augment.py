@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from fakeemo import contact_sheet, face_picture, faces, landmarks
 from fakeemo.errors import FakeemoError
 from fakeemo.landmarks import N_POINTS, N_SELECTED
+from fakeemo.progress import progress
 from fakeemo.tables import read_table, software, write_table
 from fakeemo.video import Frame, read_frames
 
@@ -76,8 +76,8 @@ def landmark_video(
     if header["status"] == "ok":
         frames = contact_sheet.keep_thumbnails(read_frames(video, "grey", start_s, end_s), boxes, thumbnails)
         frames = face_picture.keep_first_face(frames, boxes, face)
-        progress = tqdm(frames, desc=f"landmarks {video_id}", total=len(boxes), unit="frame")
-        points, features, n_decoded = _predict(progress, boxes, drawn, predictor)
+        counted = progress(frames, f"landmarks {video_id}", "frame", len(boxes))
+        points, features, n_decoded = _predict(counted, boxes, drawn, predictor)
         if n_decoded != len(boxes):
             raise FakeemoError(
                 f"{video}: {n_decoded} frames were decoded, but {rois} has {len(boxes)};"

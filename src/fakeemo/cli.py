@@ -3,22 +3,51 @@
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from fakeemo import __version__, prediction_command, sample_commands
-from fakeemo.errors import FakeemoError
+from fakeemo.errors import FakeemoError, in_one_line
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one subcommand; give its exit code, or 1 after a fault that the user can mend, told on standard error."""
-    parser = argparse.ArgumentParser(
+    """Run one subcommand; give its exit code, or 1 after a fault, told in one line on standard error."""
+    chosen = parser().parse_args(arguments)
+    try:
+        return chosen.run(chosen) or 0
+    except BrokenPipeError:
+        # The reader of our output has gone, as `head` does; nothing is wrong.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        print("fakeemo: stopped", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if chosen.verbose:
+            traceback.print_exc()
+        hint = "" if chosen.verbose or isinstance(error, FakeemoError) else "; --verbose shows where"
+        print(in_one_line(error) + hint, file=sys.stderr)
+        return 1
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose faults are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; `{self.prog} --help` lists what can be given\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Give the parser of all subcommands; ``run`` of what it parses is the function to call with that."""
+    parser = _Parser(
         prog="fakeemo",
         description="Genuine or acted emotion? The workflow itself is run by `snakemake`; see the README.",
+        epilog="`fakeemo COMMAND --help` says what a command takes, with an example",
     )
     parser.add_argument("--version", action="version", version=f"fakeemo {__version__}")
-    commands = parser.add_subparsers(title="commands", required=True)
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     demo = commands.add_parser(
         "demo",
@@ -80,17 +109,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     sample_commands.add_commands(commands)
     prediction_command.add_command(commands)
+    for command in leaves(parser).values():
+        command.add_argument("--verbose", action="store_true", help="after a fault, show where in the code it arose")
+    return parser
 
-    chosen = parser.parse_args(arguments)
-    try:
-        return chosen.run(chosen) or 0
-    except FakeemoError as error:
-        print(f"fakeemo: {error}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:
-        # The reader of our output has gone, as `head` does; nothing is wrong.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+
+def leaves(parser: argparse.ArgumentParser, name: str = "") -> dict[str, argparse.ArgumentParser]:
+    """Give the parsers of all commands that do something, by their words, such as ``samples check``."""
+    kinds = [action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if not kinds:
+        return {name: parser}
+    return {
+        words: leaf
+        for choices in kinds
+        for word, command in choices.items()
+        for words, leaf in leaves(command, f"{name} {word}".strip()).items()
+    }
 
 
 def _demo(chosen: argparse.Namespace) -> None:

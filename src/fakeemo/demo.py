@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from fakeemo.demo_dynamics import EMOTIONS, LABELS, REGIONS, DemoSettings, Dynamics, dynamics, random_stream
 from fakeemo.demo_subjects import DETAIL, MIRROR, ORIGIN, Image, Map, Subject, displacement, make_subject
+from fakeemo.progress import progress
 from fakeemo.tables import replacing
 
 __all__ = [
@@ -104,9 +105,7 @@ def write_demo(folder: str | Path, settings: DemoSettings, n_train: int = 7, n_v
 
 def render_subject(subject: str, clips: Iterable[tuple[str | Path, str, str]], settings: DemoSettings) -> None:
     """Render the clips ``(path, emotion, label)`` of one subject, with a progress bar."""
-    from tqdm import tqdm
-
-    for path, emotion, label in tqdm(list(clips), desc=f"render {subject}", unit="clip"):
+    for path, emotion, label in progress(list(clips), f"render {subject}", "clip"):
         render_clip(path, subject, emotion, label, settings)
 
 

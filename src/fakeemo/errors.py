@@ -23,6 +23,19 @@ class VideoError(FakeemoError):
         return VideoError, (self.status, self.reason)  # so that it comes through from another process
 
 
+def in_one_line(error: Exception) -> str:
+    """Say what has gone wrong: the message of a fault that a user can mend, else what kind of fault it is."""
+    if isinstance(error, FakeemoError):
+        text = str(error)
+    elif isinstance(error, MemoryError):
+        text = "out of memory; give it more, or lower its batch_size in the config"
+    elif isinstance(error, OSError):
+        text = f"{error.filename or 'file system'}: {error.strerror or error}"
+    else:
+        text = f"unexpected {type(error).__name__}: {error}"
+    return "fakeemo: " + " ".join(text.split())
+
+
 def check_word(key: str, given: object, known: Sequence[str]) -> None:
     """Raise :class:`FakeemoError` where the value of a config key is not one of the words it may be."""
     if given not in known:

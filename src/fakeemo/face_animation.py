@@ -21,10 +21,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Curve
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from fakeemo import landmarks, shape_predictor
 from fakeemo.errors import FakeemoError
+from fakeemo.progress import progress
 from fakeemo.tables import replacing
 
 Points = NDArray[np.floating[Any]]
@@ -278,7 +278,7 @@ def _write_mp4(out: Path, figure: Figure, show: Callable[[int], None], n_frames:
         stream.width, stream.height = (int(side) for side in figure.canvas.get_width_height())
         stream.pix_fmt = "yuv420p"
         stream.options = {"preset": "medium", "crf": "18", "tune": "animation"}
-        for frame in tqdm(range(n_frames), desc=f"draw {out.suffix[1:]}", unit="frame"):
+        for frame in progress(range(n_frames), f"draw {out.suffix[1:]}", "frame"):
             show(frame)
             figure.canvas.draw()
             image = np.asarray(figure.canvas.buffer_rgba())[..., :3]  # type: ignore[attr-defined]
@@ -289,6 +289,6 @@ def _write_mp4(out: Path, figure: Figure, show: Callable[[int], None], n_frames:
 def _write_gif(out: Path, figure: Figure, show: Callable[[int], None], n_frames: int, fps: float) -> None:
     writer = PillowWriter(fps=fps)  # type: ignore[arg-type]  # it takes fractions
     with writer.saving(figure, str(out), dpi=_DPI * 0.6):
-        for frame in tqdm(range(n_frames), desc=f"draw {out.suffix[1:]}", unit="frame"):
+        for frame in progress(range(n_frames), f"draw {out.suffix[1:]}", "frame"):
             show(frame)
             writer.grab_frame()

@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from fakeemo.errors import FakeemoError
+from fakeemo.errors import FakeemoError, in_one_line
 
 
 @contextmanager
@@ -21,16 +21,11 @@ def job(log: str) -> Iterator[None]:
         os.dup2(file.fileno(), 2)
         try:
             yield
-        except FakeemoError as error:
-            _end(terminal, f"fakeemo: {error}")
-        except MemoryError:
-            _end(terminal, "fakeemo: out of memory; give the job more, or lower its batch_size in the config")
-        except OSError as error:
-            traceback.print_exc()
-            _end(terminal, f"fakeemo: {error.filename or 'file system'}: {error.strerror or error}")
+        except (FakeemoError, MemoryError) as error:
+            _end(terminal, in_one_line(error))
         except Exception as error:
             traceback.print_exc()
-            _end(terminal, f"fakeemo: unexpected {type(error).__name__}: {error}; the trace is in {log}")
+            _end(terminal, f"{in_one_line(error)}; the trace is in {log}")
         finally:
             sys.stdout.flush()
             sys.stderr.flush()

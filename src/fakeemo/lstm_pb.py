@@ -316,7 +316,8 @@ def load_network(folder: str | Path, device: torch.device | str = "cpu") -> tupl
             found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except (OSError, ValueError, KeyError, TypeError, SafetensorError, FakeemoError) as error:
         raise FakeemoError(
-            f"{folder}: no LSTM-PB can be read there ({error}); delete the folder and train again"
+            f"{folder}: no LSTM-PB can be read there ({error}); name a folder in results/models, or, if it is one,"
+            " delete it and train again"
         ) from error
     expected = model.state_dict()
     for name in sorted(expected.keys() | found.keys()):

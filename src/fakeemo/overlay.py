@@ -10,12 +10,12 @@ import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from fakeemo.augment import landmark_video
 from fakeemo.contact_sheet import STATES, draw_face, draw_text, number
 from fakeemo.errors import FakeemoError
 from fakeemo.landmarks import N_POINTS
+from fakeemo.progress import progress
 from fakeemo.tables import read_table, replacing
 from fakeemo.tracking import TrackingSettings, track_video
 from fakeemo.video import Frame, read_frames
@@ -99,7 +99,7 @@ def _draw(video: str | Path, out: str | Path, rois: str | Path, landmarks: str |
     if header["kind"] != "rois":
         raise FakeemoError(f"{rois}: holds {header['kind']}, not face boxes; they are in results/rois")
     if header["status"] != "ok":
-        raise FakeemoError(f"{header['reason']} [{header['status']}]")
+        raise FakeemoError(f"{header['reason']} [{header['status']}]; name another video")
     points, point_header = read_table(landmarks)
     if point_header["kind"] != "landmarks":
         raise FakeemoError(f"{landmarks}: holds {point_header['kind']}, not landmarks; they are in results/landmarks")
@@ -114,7 +114,7 @@ def _draw(video: str | Path, out: str | Path, rois: str | Path, landmarks: str |
         with replacing(out) as temporary, av.open(str(temporary), "w") as container:
             stream: Any = None
             frames = read_frames(video, "bgr", *span)
-            for frame in tqdm(frames, desc=f"overlay {Path(video).name}", total=len(boxes), unit="frame"):
+            for frame in progress(frames, f"overlay {Path(video).name}", "frame", len(boxes)):
                 if n_drawn == len(boxes) or abs(frame.timestamp - table["timestamp"][n_drawn]) > 1e-6:
                     raise strangers
                 row = {name: column[n_drawn] for name, column in table.items()}

@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from fakeemo.errors import FakeemoError, check_word
 from fakeemo.lstm_pb import CLASSES, LSTMPB, load_network, prediction_error
+from fakeemo.progress import progress
 from fakeemo.sequences import Sequences, load_sequences
 from fakeemo.tables import replacing, software, write_table
 
@@ -111,7 +111,7 @@ def recognise(
     order = np.argsort(sequences.mask.shape[1] - np.argmax(sequences.mask[:, ::-1], axis=1), kind="stable")
     copies = 1 if settings.method == "gradient" else model.settings.pb + 1
     at_once = max(1, settings.batch_size // copies)
-    bar = tqdm(total=len(order), desc=description, unit="sequence")
+    bar = progress(None, description, "sequence", len(order))
     for begin in range(0, len(order), at_once):
         batch = sequences.select(order[begin : begin + at_once])
         x, mask = torch.from_numpy(batch.x).to(device), torch.from_numpy(batch.mask).to(device)

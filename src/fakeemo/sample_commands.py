@@ -39,7 +39,11 @@ def add_commands(commands: Any) -> None:
     _add_common(scan)
     scan.set_defaults(run=_scan)
 
-    check = kinds.add_parser("check", help="say what is wrong with a sheet and its files, row by row")
+    check = kinds.add_parser(
+        "check",
+        help="say what is wrong with a sheet and its files, row by row",
+        epilog="example: fakeemo samples check config/my_samples.tsv",
+    )
     check.add_argument("sheet", help="the sample sheet, or a folder of SASE-FE")
     check.add_argument("--no-hash", action="store_true", help="do not look for bit-identical files")
     _add_config(check)

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from tqdm import tqdm
 
 from fakeemo.errors import FakeemoError, VideoError
 from fakeemo.faces import (
@@ -32,6 +31,7 @@ from fakeemo.faces import (
     overlap,
 )
 from fakeemo.mosse import Mosse
+from fakeemo.progress import progress
 from fakeemo.tables import software, write_table
 from fakeemo.video import Frame, probe, read_frames
 
@@ -116,11 +116,8 @@ def track_video(
     }  # fmt: skip
     status, reason = "ok", ""
     try:
-        frames = tqdm(
-            read_frames(video, "grey", start_s, end_s),
-            total=probe(video).n_frames,
-            desc=f"tracking {Path(video).name}",
-            unit="frame",
+        frames = progress(
+            read_frames(video, "grey", start_s, end_s), f"track {Path(video).name}", "frame", probe(video).n_frames
         )
         columns = track(frames, settings, seed=seed, roi=None if roi is None else Box(*roi), roi_frame=roi_frame)
     except VideoError as error:

@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from fakeemo.checkpoint import Learner, fingerprint, restore, save, termination_noted
 from fakeemo.devices import name_of
 from fakeemo.errors import FakeemoError
 from fakeemo.learning_step import LearningSettings, learn_batch, optimiser_of, optimiser_of_pb
 from fakeemo.lstm_pb import CLASSES, LSTMPB, NetworkSettings, save_network
+from fakeemo.progress import progress
 from fakeemo.sequences import Sequences, load_sequences
 from fakeemo.tables import replacing, software
 
@@ -85,7 +85,7 @@ def train(
             print(f"{description}: goes on after epoch {len(learner.history)}, from {resume}", flush=True)
 
     done = len(learner.history)
-    bar = tqdm(range(done + 1, learning.epochs + 1), description, learning.epochs, initial=done, unit="epoch")
+    bar = progress(range(done + 1, learning.epochs + 1), description, "epoch", learning.epochs, done)
     with termination_noted() if resume else nullcontext() as told_to_end:
         for epoch in bar:
             started = time.perf_counter()
@@ -158,6 +158,7 @@ def learn_epoch(
             owner[index],
             learning,
             learner.micro_batch,
+            learner.random,
         )
         if room < learner.micro_batch:
             print(f"{description}: out of memory; goes on with {room} sequences at a time, to the same end", flush=True)

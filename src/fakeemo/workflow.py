@@ -30,8 +30,10 @@ ARMS: dict[str, dict[str, dict[str, Any]]] = {
 """Arms of the ablation, by name: what the config says otherwise, by section."""
 
 _PACKAGE = Path(__file__).parent
-_SCRIPTS = _PACKAGE.parents[1] / "workflow" / "scripts"
-_SCHEMA = _PACKAGE.parents[1] / "workflow" / "schemas" / "config.schema.yaml"
+SCRIPTS = _PACKAGE.parents[1] / "workflow" / "scripts"
+"""The rules' scripts; common.smk says where they are, since an installed package does not stand beside them."""
+
+_SCHEMA = _PACKAGE / "config.schema.yaml"  # a link to the one in workflow/schemas, so that an installed package has it
 _HELD: list[IO[str]] = []
 
 
@@ -345,7 +347,7 @@ def code(script: str, module: str) -> str:
     or a touch, which change times and not contents, re-run nothing.
     """
     modules = _closure(module)
-    files = [_SCRIPTS / f"{script}.py", *(_PACKAGE / f"{name}.py" for name in sorted(modules))]
+    files = [SCRIPTS / f"{script}.py", *(_PACKAGE / f"{name}.py" for name in sorted(modules))]
     if "report" in modules:
         files += sorted((_PACKAGE / "templates").iterdir())
     digest = hashlib.sha256()

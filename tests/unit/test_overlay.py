@@ -239,7 +239,7 @@ def test_table_of_a_bad_video_says_why_there_is_nothing_to_draw(folder, tmp_path
     columns, _ = read_table(folder / "rois.parquet")
     rois = tmp_path / "rois.parquet"
     write_table(rois, {k: v[:0] for k, v in columns.items()}, kind="rois", status="no_face", reason="no face in it")
-    with pytest.raises(FakeemoError, match=r"^no face in it \[no_face\]$"):
+    with pytest.raises(FakeemoError, match=r"^no face in it \[no_face\]; name another video$"):
         write_overlay(folder / "clip.mp4", tmp_path / "out.mp4", rois=rois, landmarks=folder / "landmarks.parquet")
 
 

@@ -210,7 +210,7 @@ def test_a_code_hash_follows_imports_and_contents(tmp_path, monkeypatch):
     (package / "one.py").write_text("from fakeemo.two import x\n")
     (package / "two.py").write_text("x = 1\n")
     monkeypatch.setattr(plan, "_PACKAGE", package)
-    monkeypatch.setattr(plan, "_SCRIPTS", scripts)
+    monkeypatch.setattr(plan, "SCRIPTS", scripts)
     before = plan.code.__wrapped__("a", "one")
     (package / "two.py").touch()
     assert plan.code.__wrapped__("a", "one") == before

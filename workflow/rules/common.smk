@@ -1,11 +1,13 @@
 # The config and the sample sheet, checked before the first job, and what the rules ask of them.
 import os
+from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
 from fakeemo import workflow as plan
 from fakeemo.errors import FakeemoError
 
+plan.SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
 try:
     config = plan.complete_config(
         config,
@@ -17,13 +19,9 @@ except FakeemoError as error:
     raise WorkflowError(str(error)) from None
 
 # Jobs inherit this environment: libraries take no more cores than the job asked for (torch and xgboost are told theirs
-# by the config), and a progress bar adds to its log every 10 s.
-for name, value in {
-    "OPENCV_FOR_THREADS_NUM": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "TQDM_MININTERVAL": "10",
-}.items():
-    os.environ.setdefault(name, value)
+# by the config).
+for name in ("OPENCV_FOR_THREADS_NUM", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
 
 
 # Of a run alone: Snakemake calls no hooks in a dry run, nor (--no-hooks) where it starts itself anew for a job.
