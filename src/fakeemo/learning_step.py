@@ -43,8 +43,8 @@ class LearningSettings:
         closed_loop: share of the network's own prediction in its input, 0 to 1.
         pb: ``class`` for one PB vector a label (section 2.3.1), ``sequence`` for one a video (equations 1-2), of which
             the class vectors are then the means.
-        pb_noise: standard deviation of the Gaussian noise that PB vectors bear in each step. The network then must do as
-            well with every vector near by, and so gives alike movements alike vectors, those of new videos included
+        pb_noise: standard deviation of the Gaussian noise that PB vectors bear in each step. The network must then do
+            as well with every vector near by, and so gives alike movements alike vectors, those of new videos included
             (a variational PB; Kingma & Welling 2014, Ahmadi & Tani 2019, here with one width for all numbers).
         pb_decay: weight of the penalty ``|p|^2 / 2`` on a sequence's loss, the prior of the same: without it PB vectors
             grow until the noise is nothing to them.
