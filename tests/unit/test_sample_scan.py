@@ -70,6 +70,7 @@ def test_a_field_that_stands_twice_must_agree(tmp_path):
         ("{subject}_{label}_{emotion}.avi", {"label": "fake"}, "so --label cannot be given too"),
         ("{subject}-{label}-{emotion}.avi", {}, "no file matches"),
         ("{subject}_{label}_{emotion}.avi", {}, "label 'deliberate' is none of genuine, fake; say with --genuine"),
+        ("*_{emotion}.avi", {"subject": "1", "label": "fake", "split": "dev"}, "split 'dev' is none of train, valid"),
         ("{split}_*_{emotion}.avi", {"subject": "1", "label": "fake"}, "split 'p1' is none of train, valid, test; say"),
     ],
 )
