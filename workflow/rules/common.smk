@@ -30,6 +30,7 @@ for name, value in {
 onstart:
     try:
         plan.hold_folder()
+        plan.check_job_arrays(workflow, len(SHEET.videos))
     except FakeemoError as error:
         raise WorkflowError(str(error)) from None
 
