@@ -339,6 +339,32 @@ def hold_folder() -> None:
     _HELD.append(lock)
 
 
+def check_job_arrays(workflow: Any, n_videos: int) -> None:
+    """Refuse a limit on jobs under which Slurm's job arrays would wait for ever.
+
+    Ready jobs of an array that are fewer than fill it, while others are ready that a limit holds back, are never
+    submitted by version 2.8 of Snakemake's plugin.
+
+    Args:
+        workflow: Snakemake's, of which settings of the executor and the scheduler are read.
+        n_videos: which are some two jobs of preprocessing each.
+
+    Raises:
+        FakeemoError: if arrays are wanted, and a limit is below four jobs a video.
+    """
+    if not getattr(workflow.executor_settings, "array_jobs", None):
+        return
+    rate = workflow.scheduling_settings.max_jobs_per_timespan
+    limits = {"jobs": workflow.nodes, "scheduler-subsample": workflow.scheduling_settings.subsample}
+    limits["max-jobs-per-timespan"] = rate and rate.max_jobs
+    for name, limit in limits.items():
+        if limit is not None and limit < 4 * n_videos:
+            raise FakeemoError(
+                f"--{name} {limit} and Slurm's job arrays do not go together: the plugin would wait for ever; give"
+                f" {4 * n_videos} or more, as profiles/slurm does, or --slurm-array-jobs ''"
+            )
+
+
 @cache
 def code(script: str, module: str) -> str:
     """Give a hash of a stage's code: its script, its module, and all of the package that the module imports.

@@ -28,6 +28,7 @@ for name in ("OPENCV_FOR_THREADS_NUM", "OPENBLAS_NUM_THREADS"):
 onstart:
     try:
         plan.hold_folder()
+        plan.check_job_arrays(workflow, len(SHEET.videos))
     except FakeemoError as error:
         raise WorkflowError(str(error)) from None
 
