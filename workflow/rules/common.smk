@@ -42,3 +42,4 @@ wildcard_constraints:
 
 localrules:
     all,
+    figures,
