@@ -19,7 +19,16 @@ from fakeemo.errors import FakeemoError
 from fakeemo.samples import CHALLENGE, CROSS_VALIDATED, LABELS, Sample, check_folds, deal_folds
 from fakeemo.sase_fe import read_source
 
-FIGURES = ("accuracy", "roc", "reliability", "pb_space", "learning_curves", "boosting")
+FIGURES = (
+    "accuracy",
+    "roc",
+    "confusion",
+    "reliability",
+    "pb_space",
+    "generation",
+    "learning_curves",
+    "boosting",
+)
 """The report's figures, as in ``fakeemo.figures``, whose import of matplotlib the rules must not pay for."""
 
 ARMS: dict[str, dict[str, dict[str, Any]]] = {
@@ -290,6 +299,11 @@ def network_of(name: str, model: str, file: str) -> str:
     """Give a file of the network that one of :data:`ARMS` recognises with: its own if it learns otherwise."""
     own = f"results/ablation/{name}/models" if "sequences" in ARMS[name] else "results/models"
     return f"{own}/{model}/{file}"
+
+
+def ablation_files(config: Mapping[str, Any]) -> list[str]:
+    """Give what the report reads of the ablation: nothing where the config does not ask for one."""
+    return ["results/ablation.json", "results/report/figures/ablation.svg"] if config["ablation"] else []
 
 
 def baselines(sheet: Sheet) -> list[str]:

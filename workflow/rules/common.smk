@@ -41,3 +41,4 @@ wildcard_constraints:
 
 localrules:
     all,
+    figures,
