@@ -107,9 +107,16 @@ def parser() -> argparse.ArgumentParser:
     generate.add_argument("--table", help="Parquet table of the generated sequences to write as well")
     generate.set_defaults(run=_generate)
 
-    for command in commands.choices.values():
+    for command in leaves(parser):
         command.add_argument("--verbose", action="store_true", help="after a fault, show where in the code it arose")
     return parser
+
+
+def leaves(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
+    """Give the parsers of the commands proper, which have no commands below them, in the order of the help."""
+    groups = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    below = [command for group in groups for command in group.choices.values()]
+    return [leaf for command in below for leaf in leaves(command)] if below else [parser]
 
 
 def _demo(chosen: argparse.Namespace) -> None:

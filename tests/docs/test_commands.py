@@ -23,6 +23,7 @@ from snakemake.cli import get_argument_parser
 
 from fakeemo import cli
 from fakeemo.demo import demo_sheet
+from fakeemo.tables import read_table
 from fakeemo.workflow import complete_config
 
 PREAMBLE = """
@@ -74,7 +75,12 @@ def finished(tmp_path_factory):
     (folder / "config" / "samples.tsv").write_text(sheet)
     done = run(folder, "snakemake", "--cores", "2", "--quiet", "rules")
     assert done.returncode == 0, done.stderr
-    shutil.copy(folder / rows[-1]["path"], folder / "my_video.mp4")
+    for name in ("my_video.mp4", "a.mp4", "b.mp4"):
+        shutil.copy(folder / rows[-1]["path"], folder / name)
+    (folder / "my_videos").mkdir()
+    for row in rows:
+        name = "{subject}_{label}_{emotion}.mp4".format_map(row)
+        shutil.copy(folder / row["path"], folder / "my_videos" / name)
     (folder / "my_samples.tsv").write_text(sheet)
     (folder / "my_config.yaml").write_text("samples: my_samples.tsv\n")
     return folder
@@ -145,3 +151,24 @@ def test_config_snippets_are_configs(page):
 def test_links_lead_to_files(page):
     for target in links(page):
         assert (page.parent / target).exists(), target
+
+
+def test_every_column_of_a_table_is_described(finished):
+    """Numbered columns, as x_0 to x_67, are described by their first."""
+    sections = (REPOSITORY / "docs" / "file_formats.md").read_text().split("\n### ")
+    for section in sections:
+        heading = re.match(r"`(results/[^`]+\.(?:parquet|csv))`", section)
+        if heading:
+            pattern = heading[1].replace("VIDEO", "*").replace("MODEL", "happiness")
+            table = sorted(finished.glob(pattern))[0]
+            names = read_table(table)[0] if table.suffix == ".parquet" else table.read_text().splitlines()[0].split(",")
+            described = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]+)`", section))))
+            assert {re.sub(r"_\d+$", "_0", name) for name in names} <= described, pattern
+
+
+def test_the_words_for_metrics_are_those_of_the_file(finished):
+    page = (REPOSITORY / "docs" / "file_formats.md").read_text()
+    words = re.findall(r"`(\w+)`", page.partition("### `results/metrics.json`")[2].partition("```")[0])
+    text = (finished / "results" / "metrics.json").read_text()
+    assert len(words) > 10
+    assert [word for word in words if f'"{word}"' not in text] == []
