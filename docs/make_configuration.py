@@ -19,10 +19,13 @@ value that cannot be is named, with what was expected. What a config leaves out 
 are the paper's set-up, and where the paper is silent, its authors' code's. `config/config.yaml` is the config of the
 demo, `config/recommended.yaml` the one that found most on simulated faces ([results.md](results.md)).
 
-Keys can also be set on the command line, for one run:
+For one run, keys can also be set elsewhere: those outside of sections on the command line, and any in a second file,
+since of several files the later one counts:
 
 ```bash
-snakemake --cores 16 --config seed=2 'learning={epochs: 50, batch_size: 8}'
+snakemake --cores 16 --config seed=2 on_bad_video=skip
+printf 'learning: {epochs: 50}' > short.yaml
+snakemake --cores 16 --configfile config/config.yaml short.yaml
 ```
 
 This page is made from `workflow/schemas/config.schema.yaml` by `python docs/make_configuration.py`.

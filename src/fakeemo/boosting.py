@@ -298,7 +298,8 @@ def _check_training(is_fake: np.ndarray, subject: np.ndarray, emotion: str) -> N
         )
     if len(set(subject)) < 2:
         raise FakeemoError(
-            f"{emotion}: all usable training videos are of subject '{subject[0]}'; folds need at least two subjects"
+            f"{emotion}: all usable training videos are of subject '{subject[0]}'; folds need at least two:"
+            " add videos of others"
         )
 
 

@@ -109,22 +109,16 @@ def parser() -> argparse.ArgumentParser:
 
     sample_commands.add_commands(commands)
     prediction_command.add_command(commands)
-    for command in leaves(parser).values():
+    for command in leaves(parser):
         command.add_argument("--verbose", action="store_true", help="after a fault, show where in the code it arose")
     return parser
 
 
-def leaves(parser: argparse.ArgumentParser, name: str = "") -> dict[str, argparse.ArgumentParser]:
-    """Give the parsers of all commands that do something, by their words, such as ``samples check``."""
-    kinds = [action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
-    if not kinds:
-        return {name: parser}
-    return {
-        words: leaf
-        for choices in kinds
-        for word, command in choices.items()
-        for words, leaf in leaves(command, f"{name} {word}".strip()).items()
-    }
+def leaves(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
+    """Give the parsers of the commands proper, which have no commands below them, in the order of the help."""
+    groups = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    below = [command for group in groups for command in group.choices.values()]
+    return [leaf for command in below for leaf in leaves(command)] if below else [parser]
 
 
 def _demo(chosen: argparse.Namespace) -> None:

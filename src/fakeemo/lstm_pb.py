@@ -325,7 +325,7 @@ def load_network(folder: str | Path, device: torch.device | str = "cpu") -> tupl
         if shapes[0] != shapes[1]:
             raise FakeemoError(
                 f"{folder}/lstm_pb.safetensors: tensor '{name}' has shape {shapes[1]}, config.json asks for"
-                f" {shapes[0]}; the two files do not belong together"
+                f" {shapes[0]}; the two files do not belong together: delete both and train again"
             )
     model.load_state_dict(found)
     return model.to(device), facts

@@ -76,7 +76,7 @@ def read(path: str | Path) -> ShapePredictor:
     try:
         stat = path.stat()
     except OSError as error:
-        raise FakeemoError(f"landmark model {path}: {error.strerror}") from error
+        raise FakeemoError(f"landmark model {path}: {error.strerror}; name another file in landmarks.model") from error
     identity = f"{_FORMAT} {path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
     cached = cache_folder() / f"predictor-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.npy"
     try:
@@ -107,7 +107,7 @@ def parse(path: Path) -> ShapePredictor:
     try:
         data = np.fromfile(path, np.uint8)
     except OSError as error:
-        raise FakeemoError(f"landmark model {path}: {error.strerror}") from error
+        raise FakeemoError(f"landmark model {path}: {error.strerror}; name another file in landmarks.model") from error
     try:
         shape, pixels, thresholds, leaves, anchors, deltas = _parse(data)
         digest = hashlib.sha256(data.data).hexdigest()

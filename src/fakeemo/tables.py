@@ -126,7 +126,7 @@ def _numpy_array(column: pa.ChunkedArray) -> np.ndarray:
 
 def _header(metadata: dict[bytes, bytes] | None, path: str | Path) -> dict[str, Any]:
     if not metadata or _KEY not in metadata:
-        raise FakeemoError(f"{path}: not a table of fakeemo (its metadata have no 'fakeemo' key)")
+        raise FakeemoError(f"{path}: not a table of fakeemo (its metadata have no 'fakeemo' key); name another")
     header: dict[str, Any] = json.loads(metadata[_KEY])
     if header["schema_version"] > SCHEMA_VERSION:
         raise FakeemoError(

@@ -11,7 +11,7 @@ import pytest
 from fakeemo import cli
 from fakeemo.samples import read_samples
 
-COMMANDS = cli.leaves(cli.parser())
+COMMANDS = {command.prog.removeprefix("fakeemo "): command for command in cli.leaves(cli.parser())}
 
 
 def test_demo_writes_clips_and_a_sheet_that_can_be_read(tmp_path, capsys):

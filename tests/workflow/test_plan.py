@@ -143,6 +143,8 @@ def test_faults_are_found_before_the_first_job(project, rows, changes, words):
     assert len(lines) == 1, done.stderr
     for word in words:
         assert word in lines[0]
+    assert lines[0].startswith("fakeemo: ")
+    assert "common.smk" not in done.stderr  # where it was found, which is not where the fault is
     assert "Traceback" not in done.stderr
 
 

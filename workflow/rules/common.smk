@@ -2,8 +2,6 @@
 import os
 from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
-
 from fakeemo import workflow as plan
 from fakeemo.errors import FakeemoError
 
@@ -16,7 +14,8 @@ try:
     )
     SHEET = plan.read_sheet(config)
 except FakeemoError as error:
-    raise WorkflowError(str(error)) from None
+    # One line; Snakemake's own exceptions are printed with the place in the rules, which is not where the fault is.
+    raise SystemExit(f"fakeemo: {error}") from None
 
 # Jobs inherit this environment: libraries take no more cores than the job asked for (torch and xgboost are told theirs
 # by the config).
@@ -30,7 +29,7 @@ onstart:
         plan.hold_folder()
         plan.check_job_arrays(workflow, len(SHEET.videos))
     except FakeemoError as error:
-        raise WorkflowError(str(error)) from None
+        raise SystemExit(f"fakeemo: {error}") from None
 
 
 wildcard_constraints:
