@@ -102,8 +102,8 @@ def learn(folder: Path, data: Path, lever: str, seed: int) -> None:
 
 def judge(folder: Path, data: Path, lever: str, seed: int) -> None:
     """Fit every method, and write how many clips and pairs it gets right."""
-    from fakeemo.activity import fit_activity, predict_activity, write_activity
-    from fakeemo.baselines import logistic_pb, nearest_pb
+    from fakeemo.activity import write_activity
+    from fakeemo.baselines import activity_scores, logistic_pb, nearest_pb
     from fakeemo.boosting import BoostingSettings, fit_boosting, predict_scores
 
     truth, labels, subjects = split(data)
@@ -118,10 +118,10 @@ def judge(folder: Path, data: Path, lever: str, seed: int) -> None:
         "logistic": logistic_pb(pb, labels, subjects, emotion=EMOTION, seed=seed),
         "nearest": nearest_pb(pb),
     }
-    for method in ("direct", "pairs"):
-        fit_activity([activity], labels, subjects, emotions, folder / f"{method}.json", method=method, seed=seed)
-        scores[method] = predict_activity([activity], emotions, folder / f"{method}.json")
     judged = sorted(set(truth) - set(labels))
+    fold = {"fold": "", "labels": labels, "subjects": subjects, "judged": judged}
+    for method in ("direct", "pairs"):
+        scores[method] = activity_scores([activity], [fold], emotions, method=method, seed=seed)
     right = {name: accuracies({v: found[v].score for v in judged}) for name, found in scores.items()}
     right["bayes"] = accuracies({v: truth[v]["posterior_fake"] for v in judged})
     (folder / "right.json").write_text(json.dumps(right))

@@ -37,6 +37,8 @@ METHODS = {
 }
 """Titles of the methods by name, in the table's order."""
 
+_IN_WORDS = {name: title.removeprefix("rival: ") for name, title in METHODS.items()}  # the sentences name the rival
+
 ABLATION_VERSION = 1
 
 
@@ -87,7 +89,7 @@ def in_words(cells: Mapping[str, Mapping[str, Any]], where: str) -> list[str]:
         cell = cells[name]
         if not cell["n"]:
             continue
-        by_it = f"{METHODS[name]} ({cell['correct']} of {cell['n']})"
+        by_it = f"{_IN_WORDS[name]} ({cell['correct']} of {cell['n']})"
         decided = cell["mcnemar"]["verdict"] == ("second" if cell["accuracy"] > paper["accuracy"] else "first")
         proof = "McNemar's test agrees" if decided else "McNemar's test cannot tell them apart"
         if cell["accuracy"] > paper["accuracy"]:
@@ -100,7 +102,7 @@ def in_words(cells: Mapping[str, Mapping[str, Any]], where: str) -> list[str]:
         mine, its = paper["paired"], cells[name]["paired"]
         if mine["n_pairs"] and its["n_pairs"] and its["accuracy"] > mine["accuracy"]:
             words.append(
-                f"{where}, by pairs: The rival wins: {METHODS[name]} ({its['correct']:g} of {its['n_pairs']} pairs)"
+                f"{where}, by pairs: The rival wins: {_IN_WORDS[name]} ({its['correct']:g} of {its['n_pairs']} pairs)"
                 f" against {METHODS[PAPER]} ({mine['correct']:g} of {mine['n_pairs']})."
             )
     return words

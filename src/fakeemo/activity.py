@@ -1,30 +1,26 @@
-"""The rival that an LSTM-PB must beat: statistics of facial activity, and a linear classifier.
+"""What the rival that an LSTM-PB must beat sees: statistics of facial activity.
 
 After the challenge's other winner (Saxen, Werner & Al-Hamadi 2017, ICCV Workshops; the descriptors are those of Werner
 et al. 2017, IEEE Trans. Affective Computing 8:286), here on the landmarks that the network sees. Series such as the
 height of the lip corners are low-pass filtered (Butterworth of order 1, 1 Hz, without delay); each of them, its speed
 and its acceleration are summed up in 17 numbers.
 
-There are two ways to learn from these, ``direct`` and ``pairs``, both in :mod:`fakeemo.linear`. One model serves all
-emotions, as Saxen et al. found best.
+There are two ways to learn from these, ``direct`` and ``pairs``, both in :mod:`fakeemo.linear`, and
+:mod:`fakeemo.baselines` applies them. One model serves all emotions, as Saxen et al. found best.
 """
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from fakeemo.boosting import Score
 from fakeemo.errors import FakeemoError
-from fakeemo.linear import LinearModel, Method, fit_linear, linear_scores, video_means
+from fakeemo.linear import video_means
 from fakeemo.sequences import N_POINTS, load_sequences, low_pass
-from fakeemo.tables import read_table, replacing, software, write_table
+from fakeemo.tables import read_table, software, write_table
 
 CUT_OFF = 1.0  # Hz
 PREFIX = "activity_"  # of the columns of features
-MODEL_VERSION = 1
 _BATCH = 64  # clips at a time, so that memory stays small
 
 # Name: landmarks of the left half of the image, of the right half, and the direction (x outwards, y down) that counts.
@@ -177,80 +173,6 @@ def write_activity(
         parameters={"fps": fps, "neutral_frames": neutral_frames, "pose": pose, "cut_off_hz": CUT_OFF},
         versions=software("numpy", "scipy", "pyarrow"),
     )
-
-
-def fit_activity(
-    tables: Sequence[str | Path],
-    labels: Mapping[str, str],
-    subjects: Mapping[str, str],
-    emotions: Mapping[str, str],
-    model_out: str | Path,
-    *,
-    method: Method = "pairs",
-    seed: int = 0,
-) -> None:
-    """Fit one model on the activity of the videos in ``labels``, over all their emotions.
-
-    The penalty is the one with the least log-loss over subject-disjoint folds. A video's features are the mean over its
-    variants.
-
-    Args:
-        tables: written by :func:`write_activity`.
-        labels: genuine or fake for each labelled training video, by id. Videos without rows are left out.
-        subjects: the subject of each of these videos, by id.
-        emotions: the emotion of each of these videos, by id.
-        model_out: gets JSON.
-        method: ``direct``, or ``pairs``, which leaves out videos that have no counterpart.
-        seed: of the folds.
-
-    Raises:
-        FakeemoError: if an emotion has one label only, training has one subject only, or there are no pairs.
-    """
-    video_ids, x, _ = read_activity(tables)
-    known = np.array([bool(labels.get(name)) for name in video_ids], bool)
-    video_ids, x = video_ids[known], x[known]
-    is_fake = np.array([labels[name] == "fake" for name in video_ids], bool)
-    subject = np.array([subjects[name] for name in video_ids])
-    emotion = np.array([emotions[name] for name in video_ids])
-    fitted = fit_linear(x, subject, emotion, is_fake, method=method, seed=seed, what="activity")
-    model = {
-        "kind": "activity",
-        "schema_version": MODEL_VERSION,
-        "method": method,
-        "penalty": fitted.penalty,
-        "log_loss": fitted.log_loss,
-        "n_videos": len(x),
-        "n_rows": fitted.n_rows,
-        "features": NAMES,
-        "centre": {name: values.tolist() for name, values in fitted.centre.items()},
-        "scale": fitted.scale.tolist(),
-        "weights": fitted.weights.tolist(),
-        "software": software("numpy", "scipy"),
-    }
-    with replacing(model_out) as temporary:
-        temporary.write_text(json.dumps(model) + "\n", encoding="utf-8")
-
-
-def predict_activity(tables: Sequence[str | Path], emotions: Mapping[str, str], model: str | Path) -> dict[str, Score]:
-    """Score every video of some activity tables, of any split: :class:`fakeemo.boosting.Score` by video id.
-
-    Raises :class:`FakeemoError` if the model cannot be read, or knows nothing of an emotion.
-    """
-    try:
-        facts: dict[str, Any] = json.loads(Path(model).read_text(encoding="utf-8"))
-        centre = {name: np.array(values) for name, values in facts["centre"].items()}
-        fitted = LinearModel(centre, np.array(facts["scale"]), np.array(facts["weights"]))
-        if tuple(facts["features"]) != NAMES:
-            raise ValueError("its features are others")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise FakeemoError(f"{model}: not an activity model ({error}); delete it and fit it again") from error
-    video_ids, x, counts = read_activity(tables)
-    emotion = np.array([emotions[name] for name in video_ids])
-    unknown = sorted(set(emotion) - set(centre))
-    if unknown:
-        raise FakeemoError(f"{model}: was fitted without videos of {', '.join(unknown)}; fit it again")
-    scores = linear_scores(x, emotion, fitted)
-    return {str(name): Score(float(s), int(n)) for name, s, n in zip(video_ids, scores, counts, strict=True)}
 
 
 def read_activity(tables: Sequence[str | Path]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -35,7 +35,7 @@ def words(methods, split="test"):
 def test_a_rival_that_wins_is_named():
     paper = verdicts("1100" * 5)
     (sentence,) = words({PAPER: paper, "direct": verdicts("1111" * 5)})
-    assert sentence.startswith("Test: The rival wins: rival: facial activity, each video by itself (20 of 20)")
+    assert sentence.startswith("Test: The rival wins: facial activity, each video by itself (20 of 20)")
     assert "LSTM-PB + boosting (10 of 20)" in sentence
     assert "McNemar's test agrees" in sentence
     (sentence,) = words({PAPER: paper, "direct": verdicts("1110" + "1100" * 4)})
@@ -45,7 +45,7 @@ def test_a_rival_that_wins_is_named():
 
 def test_a_rival_that_loses_or_draws_is_named_too():
     paper = verdicts("1111" * 5)
-    assert "more are right than by rival" in words({PAPER: paper, "pairs": verdicts("1100" * 5)})[0]
+    assert "more are right than by facial" in words({PAPER: paper, "pairs": verdicts("1100" * 5)})[0]
     assert "as many are right by rival" in words({PAPER: paper, "pairs": paper})[0]
 
 
@@ -59,7 +59,7 @@ def test_pairs_are_compared_apart():
         ]
 
     assert words({PAPER: in_pairs([1, 1, 0]), "pairs": in_pairs([1, 1, 1])})[1] == (
-        "Test, by pairs: The rival wins: rival: facial activity, learned from pairs (3 of 3 pairs) against LSTM-PB +"
+        "Test, by pairs: The rival wins: facial activity, learned from pairs (3 of 3 pairs) against LSTM-PB +"
         " boosting (2 of 3)."
     )
     assert len(words({PAPER: in_pairs([1, 1, 1]), "pairs": in_pairs([1, 1, 0])})) == 1
