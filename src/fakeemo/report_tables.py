@@ -145,7 +145,7 @@ def worth_a_look(
     for name, sign, doubtful, words in measures:
         known = [video for video in used if quality[video][name] is not None and doubtful(quality[video][name])]
         for video in sorted(known, key=lambda video: sign * quality[video][name])[:n]:
-            why.setdefault(video, []).append(words.format(quality[video][name]))
+            why.setdefault(video, []).append(words.format(quality[video][name]).replace("%", " %"))
     return [{"video_id": video, "why": "; ".join(reasons)} for video, reasons in why.items()]
 
 

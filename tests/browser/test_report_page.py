@@ -219,7 +219,7 @@ def test_a_page_that_was_moved_says_what_is_not_beside_it(browser, report, tmp_p
     page.goto(alone.as_uri())
     page.get_by_role("button", name="10_anger_fake", exact=True).click()
     page.get_by_text("Its landmarks are not beside this page (videos/10_anger_fake.js)").wait_for()
-    page.get_by_text("The contact sheets are not beside this page.").wait_for()
+    page.locator("#player").get_by_text("The contact sheets are not beside this page.").wait_for()
     page.close()
 
 

@@ -8,6 +8,7 @@ from matplotlib.patches import PathPatch
 
 from fakeemo import generation
 from fakeemo.cli import main
+from fakeemo.expressions import differences, movement, read_generated
 from fakeemo.face_animation import Expression, draw
 from fakeemo.learning_step import LearningSettings
 from fakeemo.lstm_pb import LSTMPB, NetworkSettings, save_network
@@ -160,6 +161,23 @@ def test_the_command_writes_film_and_table(tmp_path, capsys, monkeypatch):
     np.testing.assert_allclose(np.stack([table[name] for name in FEATURES], axis=1).reshape(2, 6, 80), expected)
     assert table["share_fake"].tolist() == [0] * 6 + [1] * 6
     np.testing.assert_allclose(table["timestamp"][:6], np.arange(6) / 20)
+    np.testing.assert_allclose(header["parameters"]["class_pb"], network().class_pb)
+
+
+def test_the_report_reads_what_was_generated(tmp_path):
+    model_folder(tmp_path / "anger")
+    made = generation.generate(tmp_path / "anger", steps=2)
+    generation.write_generated_table(tmp_path / "t.parquet", made, tmp_path / "anger")
+    found = read_generated(tmp_path / "t.parquet")
+    np.testing.assert_allclose(found.points, made.points)
+    np.testing.assert_allclose(found.points, generation.on_face(made.x, made.neutral, "neutral"))
+    np.testing.assert_allclose(found.neutral, generation.at_rest("neutral")[1])
+    assert found.fps == 25
+    eyes = np.linalg.norm(found.neutral[25] - found.neutral[16])
+    moved = np.linalg.norm(made.points[1, 3] - made.points[1, 0], axis=1).mean()
+    assert movement(found.points, found.neutral)[1, 3] == pytest.approx(100 * moved / eyes)
+    apart = np.linalg.norm(made.points[0, 3] - made.points[1, 3], axis=1).mean()
+    assert differences(found.points, found.neutral)[3] == pytest.approx(100 * apart / eyes)
 
 
 def test_a_gif_from_a_given_face(tmp_path):

@@ -46,7 +46,7 @@ def test_a_rival_that_wins_is_named():
 def test_a_rival_that_loses_or_draws_is_named_too():
     paper = verdicts("1111" * 5)
     assert "more are right than by facial" in words({PAPER: paper, "pairs": verdicts("1100" * 5)})[0]
-    assert "as many are right by rival" in words({PAPER: paper, "pairs": paper})[0]
+    assert "as many are right by facial" in words({PAPER: paper, "pairs": paper})[0]
 
 
 def test_pairs_are_compared_apart():

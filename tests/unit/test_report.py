@@ -422,7 +422,7 @@ def test_a_video_is_worth_a_look_for_what_is_wrong_with_it():
     good = {"face_share": 1.0, "redetections": 0, "lowest_psr": 30.0}
     quality = {"a": good, "b": good | {"face_share": 0.5, "lowest_psr": 9.0}, "c": good | {"lowest_psr": None}}
     assert worth_a_look(rows, quality, n=1) == [
-        {"video_id": "b", "why": "a face in 50.0% of the frames; lowest PSR 9.0"}
+        {"video_id": "b", "why": "a face in 50.0 % of the frames; lowest PSR 9.0"}
     ]
     bad = [row._replace(status="no_face") for row in rows]
     assert worth_a_look(bad, quality) == []

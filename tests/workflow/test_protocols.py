@@ -277,6 +277,14 @@ def test_preprocessing_is_shared_between_protocols(crossed):
     assert not crossed.jobs()
 
 
+def test_the_report_has_the_ablation_where_the_config_asks_for_it(project):
+    made = project(3, 2, 1, TWO)
+    assert "ablation" not in made.rules()
+    made.change(ablation=True)
+    rules = made.rules()
+    assert (rules["ablation"], rules["ablation_evaluate"], rules["report"]) == (1, 3, 1)
+
+
 def test_the_ablation_has_every_method_over_the_same_videos(crossed):
     crossed.run("--cores", "2", "--", "ablation")
     found = json.loads((crossed.folder / "results" / "ablation.json").read_text())

@@ -3,14 +3,17 @@
 import csv
 import io
 import json
+import re
 import shutil
+import zipfile
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from conftest import Project
+from conftest import REPOSITORY, Project
 
+from fakeemo import workflow as plan
 from fakeemo.demo import DemoSettings, demo_sheet, render_clip
 from fakeemo.evaluation import wilson
 from fakeemo.landmarks import default_model
@@ -18,6 +21,7 @@ from fakeemo.pairing import pairs_by_faces
 from fakeemo.tables import read_table
 
 SMALL = {"train": 1, "valid": 1, "test": 1}  # variants
+CAPTIONS = {"results/report/index.html": "report", "results/qc/videos.parquet": "quality"}
 
 
 def small_set(folder: Path, effect_size: float | None = None) -> Project:
@@ -72,6 +76,10 @@ def test_every_file_of_the_contract_is_there(small):
     for name in ("lstm_pb.safetensors", "config.json", "history.csv", "boosting.ubj", "boosting.json"):
         assert (results / "models" / "surprise" / name).stat().st_size > 0
     assert b"happiness" in small.read("report/index.html")
+    generated, _ = read_table(results / "generated" / "happiness.parquet")
+    assert generated["frame"].tolist() == 2 * list(range(65))
+    assert {file.stem for file in (results / "report" / "videos").iterdir()} == {row["video_id"] for row in rows}
+    assert small.rules("--forcerun", "report", "--", "figures") == {"report": 1, "figures": 1}
     for rule in ("demo", "roi", "landmarks", "train", "recognise", "boost"):
         assert list((small.folder / "logs" / "benchmarks" / rule).iterdir())
         assert list((small.folder / "logs" / rule).iterdir())
@@ -97,7 +105,24 @@ def test_a_second_run_finds_nothing_to_do(small):
 def test_snakemakes_own_report_holds_the_figures(small):
     done = small.snakemake("--report", str(small.folder / "report.zip"))
     assert done.returncode == 0, done.stderr
-    assert (small.folder / "report.zip").stat().st_size > 50_000
+    with zipfile.ZipFile(small.folder / "report.zip") as archive:
+        files = {name.removeprefix("report/"): archive.read(name) for name in archive.namelist()}
+    page = files["report.html"].decode()
+    categories, results = (
+        json.JSONDecoder().raw_decode(page, page.index(start := f"var {name} = ") + len(start))[0]
+        for name in ("categories", "results")
+    )
+    figures = {f"results/report/figures/{name}.svg" for name in plan.FIGURES}
+    assert {name: {file for files in part.values() for file in files} for name, part in categories.items()} == {
+        "Figures": figures,
+        "Results": {"results/predictions.csv", "results/report/index.html"},
+        "Videos": {"results/qc/videos.parquet"},
+    }
+    for name, result in results.items():
+        assert files[result["data_uri"]] == (small.folder / name).read_bytes()
+        words = re.sub(r"<[^>]*>", "", result["caption"]).split()
+        caption = (REPOSITORY / "workflow" / "report" / f"{CAPTIONS.get(name, Path(name).stem)}.rst").read_text()
+        assert words[:5] == caption.split()[:5]
 
 
 def test_new_content_of_a_video_runs_its_jobs_again_and_what_depends_on_them(small, tmp_path):

@@ -111,10 +111,12 @@
     sheet.querySelector("img").hidden = false;
     sheet.querySelector("figcaption").textContent = `Contact sheet: ${besides.sheets}/${id}.jpg`;
   }
-  part(".sheet img").addEventListener("error", (event) => {
-    event.target.hidden = true;
-    part(".sheet figcaption").textContent = "The contact sheets are not beside this page.";
-  });
+  for (const image of document.querySelectorAll(".sheet img")) {
+    image.addEventListener("error", () => {
+      image.hidden = true;
+      image.closest(".sheet").querySelector("figcaption").append(" The contact sheets are not beside this page.");
+    });
+  }
 
   const empty = (id) => ({ id, time: [], psr: [], states: [], boxes: [] });
 
