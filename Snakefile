@@ -13,6 +13,7 @@ if not workflow.overwrite_configfiles:
 include: "workflow/rules/common.smk"
 include: "workflow/rules/samples.smk"
 include: "workflow/rules/preprocess.smk"
+include: "workflow/rules/given.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/baselines.smk"
@@ -23,3 +24,4 @@ rule all:
     default_target: True
     input:
         "results/report/index.html",
+        expand(rules.intake.output.intake, model=SHEET.models),

@@ -68,7 +68,7 @@ def landmark_video(
     if header["status"] != "ok":
         table = {name: column[:0] for name, column in table.items()}
     boxes = np.stack([table[name].astype(np.float64) for name in "xywh"], axis=-1)
-    _check_jitter(video_id, boxes, jitter_px)
+    check_jitter(video_id, boxes, jitter_px)
     drawn = offsets(video_id, n_variants, jitter_px, seed)
     predictor = landmarks.load_predictor(engine, model)
     thumbnails: dict[int, contact_sheet.Thumbnail] = {}
@@ -101,7 +101,7 @@ def landmark_video(
         "status": header["status"],
         "reason": header["reason"],
     }
-    _write_landmarks(landmarks_out, table, boxes, points, common)
+    write_landmarks(landmarks_out, table, boxes, points, common)
     write_variants(variants_out, table, drawn, features, common)
     if sheet_out is not None:
         contact_sheet.write_contact_sheet(
@@ -144,7 +144,8 @@ def normalised(points: NDArray[np.float32], crops: NDArray[np.float64]) -> NDArr
     return (2 * (points - corner) / size - 1).astype(np.float32)
 
 
-def _check_jitter(video_id: str, boxes: NDArray[np.float64], jitter_px: Sequence[int]) -> None:
+def check_jitter(video_id: str, boxes: NDArray[np.float64], jitter_px: Sequence[int]) -> None:
+    """Raise :class:`FakeemoError` if the largest jitter leaves nothing of one of ``boxes`` (frames, 4)."""
     for jitter, sides, name in ((jitter_px[0], boxes[:, 2], "wide"), (jitter_px[1], boxes[:, 3], "high")):
         if np.any(sides <= jitter):
             raise FakeemoError(
@@ -195,13 +196,22 @@ def _predict(
     return points, features, n_decoded
 
 
-def _write_landmarks(
+def write_landmarks(
     path: str | Path,
     table: dict[str, NDArray[Any]],
     boxes: NDArray[np.float64],
     points: NDArray[np.float32],
     common: dict[str, Any],
 ) -> None:
+    """Write a table of landmarks, a row per frame.
+
+    Args:
+        path: the table.
+        table: columns ``frame`` and ``timestamp`` (s) of the frames.
+        boxes: of the face, (frames, 4), NaN where there is none.
+        points: (2, 68, frames), in pixels of the frame; NaN where there is no face.
+        common: further arguments of :func:`fakeemo.tables.write_table`.
+    """
     coordinates = {f"{axis}_{i}": points[k, i] for k, axis in enumerate("xy") for i in range(N_POINTS)}
     columns = {
         "frame": table["frame"].astype(np.int32),

@@ -230,6 +230,18 @@ def predict_scores(pb_table: str | Path, model: str | Path) -> dict[str, Score]:
     The calibration is read from the model's JSON file beside it. Raises :class:`FakeemoError` if either file cannot be
     read, the two are not of one fit, or the model needs a column that the table lacks.
     """
+    return {video: found.score for video, found in predict_variants(pb_table, model).items()}
+
+
+class VariantScores(NamedTuple):
+    """Hold the score of a video, and that of each of its variants by itself, in the order of the PB table's rows."""
+
+    score: Score
+    variants: np.ndarray
+
+
+def predict_variants(pb_table: str | Path, model: str | Path) -> dict[str, VariantScores]:
+    """Do what :func:`predict_scores` does, and score each variant as if it were a video of its own, too."""
     table, _ = read_table(pb_table)
     if len(table["video_id"]) == 0:
         return {}
@@ -253,9 +265,13 @@ def predict_scores(pb_table: str | Path, model: str | Path) -> dict[str, Score]:
         raise FakeemoError(f"{pb_table}: lacks {missing}, which {model} was fitted on; fit the model again")
     video_ids, video = np.unique(table["video_id"], return_inverse=True)
     x = _features(table, columns, pb_table)
-    means = _mean_by_video(_predict(booster, x, _start(linear, x, video)[video]), video, len(video_ids))
-    scores, counts = calibration(means), np.bincount(video)
-    return {str(name): Score(float(s), int(n)) for name, s, n in zip(video_ids, scores, counts, strict=True)}
+    raw = _predict(booster, x, _start(linear, x, video)[video])
+    scores = calibration(_mean_by_video(raw, video, len(video_ids)))
+    of_rows, counts = calibration(raw), np.bincount(video)
+    return {
+        str(name): VariantScores(Score(float(scores[k]), int(counts[k])), of_rows[video == k])
+        for k, name in enumerate(video_ids)
+    }
 
 
 def check_folds(held_out: Sequence[np.ndarray], subject: np.ndarray) -> None:

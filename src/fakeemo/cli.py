@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from fakeemo import __version__
+from fakeemo import __version__, prediction_command, sample_commands
 from fakeemo.errors import FakeemoError, in_one_line
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one subcommand; give 0, or 1 after a fault, told in one line on standard error."""
+    """Run one subcommand; give its exit code, or 1 after a fault, told in one line on standard error."""
     chosen = parser().parse_args(arguments)
     try:
-        chosen.run(chosen)
+        return chosen.run(chosen) or 0
     except BrokenPipeError:
         # The reader of our output has gone, as `head` does; nothing is wrong.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -106,6 +106,9 @@ def parser() -> argparse.ArgumentParser:
     generate.add_argument("--exaggerate", type=float, default=1, help="factor on the movement (default: %(default)s)")
     generate.add_argument("--table", help="Parquet table of the generated sequences to write as well")
     generate.set_defaults(run=_generate)
+
+    sample_commands.add_commands(commands)
+    prediction_command.add_command(commands)
 
     for command in leaves(parser):
         command.add_argument("--verbose", action="store_true", help="after a fault, show where in the code it arose")

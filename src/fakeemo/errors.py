@@ -19,6 +19,9 @@ class VideoError(FakeemoError):
         self.status = status
         self.reason = reason
 
+    def __reduce__(self) -> tuple[type["VideoError"], tuple[str, str]]:
+        return VideoError, (self.status, self.reason)  # so that it comes through from another process
+
 
 def in_one_line(error: Exception) -> str:
     """Say what has gone wrong: the message of a fault that a user can mend, else what kind of fault it is."""

@@ -107,8 +107,7 @@ class _Filter:
 
     def peak(self, spectrum: np.ndarray) -> tuple[float, float, float]:
         """Give ``(dx, dy, psr)``: the shift of the contents in pixels of the window, and how sure it is."""
-        answer = (spectrum * self._h).view(np.float32).reshape(SIDE, SIDE, 2)
-        response = cv2.dft(answer, flags=cv2.DFT_INVERSE | cv2.DFT_SCALE | cv2.DFT_REAL_OUTPUT)
+        response = cv2.dft(_as_reals(spectrum * self._h), flags=cv2.DFT_INVERSE | cv2.DFT_SCALE | cv2.DFT_REAL_OUTPUT)
         _, _, _, (col, row) = cv2.minMaxLoc(response)
         dx = col + _vertex(*(response[row, (col + k) % SIDE] for k in (-1, 0, 1))) - SIDE // 2
         dy = row + _vertex(*(response[(row + k) % SIDE, col] for k in (-1, 0, 1))) - SIDE // 2
@@ -116,22 +115,27 @@ class _Filter:
 
     def learn(self, spectrum: np.ndarray) -> None:
         """Take a window, whose contents are centred, into the running averages."""
-        self._a += self._rate * (_target() * spectrum.conj() - self._a)
-        self._b += self._rate * (_power(spectrum) - self._b)
+        cv2.accumulateWeighted(_as_reals(_target() * spectrum.conj()), _as_reals(self._a), self._rate)
+        cv2.accumulateWeighted(_power(spectrum), self._b, self._rate)
         self._divide()
 
     def _divide(self) -> None:
         # The small addition keeps frequencies that the contents hardly have from being blown up.
         # Times the reciprocal: NumPy divides complex by real numbers at three times the cost, to the same bits.
-        self._h = self._a * np.reciprocal(self._b + 1e-3 * self._b.mean())
+        self._h = self._a * np.reciprocal(self._b + np.float32(1e-3 * cv2.mean(self._b)[0]))
 
 
 _LOG = np.log1p(np.arange(256, dtype=np.float32))
 
 
 def _power(spectrum: np.ndarray) -> np.ndarray:
-    power: np.ndarray = spectrum.real**2 + spectrum.imag**2
+    power: np.ndarray = np.square(np.abs(spectrum))
     return power
+
+
+def _as_reals(spectrum: np.ndarray) -> np.ndarray:
+    """Show the same memory as OpenCV wants complex numbers: two channels."""
+    return spectrum.view(np.float32).reshape(SIDE, SIDE, 2)
 
 
 def _vertex(left: float, middle: float, right: float) -> float:
@@ -142,10 +146,11 @@ def _vertex(left: float, middle: float, right: float) -> float:
 
 def _psr(response: np.ndarray, row: int, col: int) -> float:
     """Give the peak-to-sidelobe ratio: (peak - mean) / standard deviation of all but 11 x 11 pixels around it."""
-    sidelobe = np.ones(response.shape, np.uint8)
-    sidelobe[max(0, row - _PEAK) : row + _PEAK + 1, max(0, col - _PEAK) : col + _PEAK + 1] = 0
-    mean, std = cv2.meanStdDev(response, mask=sidelobe)
-    return float((response[row, col] - mean[0, 0]) / (std[0, 0] + 1e-5))
+    peak = response[max(0, row - _PEAK) : row + _PEAK + 1, max(0, col - _PEAK) : col + _PEAK + 1]
+    n = response.size - peak.size  # sums of all less those of the peak: cheaper than a mask
+    mean = (cv2.sumElems(response)[0] - cv2.sumElems(peak)[0]) / n
+    variance = (cv2.norm(response, cv2.NORM_L2SQR) - cv2.norm(peak, cv2.NORM_L2SQR)) / n - mean**2
+    return (float(response[row, col]) - mean) / (math.sqrt(max(0.0, variance)) + 1e-5)
 
 
 def _window(image: np.ndarray, box: Box) -> np.ndarray:

@@ -55,12 +55,13 @@ def pairs_by_faces(
     Args:
         samples: rows of the sample sheet. Neither ``subject`` nor ``label`` is looked at.
         scored: ids of the videos that have a score.
-        faces: the picture that :func:`fakeemo.face_picture.write_face` wrote of each video, by id.
+        faces: the picture that :func:`fakeemo.face_picture.write_face` wrote of each video, by id. A video whose
+            landmarks were given has none, and makes no pair.
     """
     known = set(scored)
     groups: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for sample in samples:
-        if sample["split"] != "train" and sample["video_id"] in known:
+        if sample["split"] != "train" and sample["video_id"] in known and sample["video_id"] in faces:
             groups[sample["emotion"], sample["split"], sample.get("fold", "")].append(sample["video_id"])
     return [
         (group[i], group[j])

@@ -2,17 +2,19 @@
 
 The sheet is tab-separated text with a header line. Columns: ``video_id``, ``path``, ``subject``, ``emotion``,
 ``label`` (genuine, fake, or empty where unknown), ``split`` (train, valid, test), and if wanted ``roi``
-(``x,y,w,h`` in pixels of frame ``roi_frame``), ``start_s``, ``end_s``. Outside training, ``subject`` may be empty where
-it is not known. In cross-validation folds of subjects stand for the splits, so column ``split`` is not read and may be
-left out, and every subject must be known.
+(``x,y,w,h`` in pixels of frame ``roi_frame``), ``start_s``, ``end_s``. ``path`` may also name a table of landmarks
+(:mod:`fakeemo.given_landmarks`), and column ``fps`` its frames a second, where it has no timestamps. Outside training,
+``subject`` may be empty where it is not known. In cross-validation folds of subjects stand for the splits, so column
+``split`` is not read and may be left out, and every subject must be known.
 """
 
 import csv
 import difflib
+import os
 import random
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +29,9 @@ CROSS_VALIDATED = "cv"
 JUDGED = (CROSS_VALIDATED, "test", "valid")
 """Splits that are judged by models that were not fitted on them, the one that counts most first."""
 REQUIRED = ("video_id", "path", "subject", "emotion", "label", "split")
-OPTIONAL = ("roi", "roi_frame", "start_s", "end_s")
+OPTIONAL = ("roi", "roi_frame", "start_s", "end_s", "fps")
+TABLE_SUFFIXES = (".csv", ".parquet")
+"""How the file of a sample ends that is a table of landmarks, instead of a video."""
 _ID = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -48,6 +52,12 @@ class Sample:
     roi_frame: int = 0
     start_s: float | None = None
     end_s: float | None = None
+    fps: float | None = None
+
+    @property
+    def is_table(self) -> bool:
+        """Whether landmarks are given, in place of a video."""
+        return self.path.lower().endswith(TABLE_SUFFIXES)
 
 
 def read_samples(
@@ -68,6 +78,35 @@ def read_samples(
     Raises:
         FakeemoError: on the first fault, with the line, the column, the value and what was expected there.
     """
+    samples = []
+    for _, row in parse_sheet(path, emotions, synonyms, cross_validated=cross_validated):
+        if isinstance(row, FakeemoError):
+            raise row
+        samples.append(row)
+    check_samples(path, samples, cross_validated=cross_validated)
+    return samples
+
+
+def check_samples(path: str | Path, samples: Sequence[Sample], *, cross_validated: bool = False) -> None:
+    """Raise :class:`FakeemoError` on the first fault of samples together; ``path`` is where they come from."""
+    if not samples:
+        raise FakeemoError(f"{path}: no videos; add a row for each")
+    for faults in (id_faults, *(() if cross_validated else (split_faults,))):
+        for _, fault in faults(samples):
+            raise FakeemoError(f"{path}, {fault}")
+
+
+def parse_sheet(
+    path: str | Path,
+    emotions: Sequence[str],
+    synonyms: Mapping[str, str] | None = None,
+    *,
+    cross_validated: bool = False,
+) -> Iterator[tuple[int, Sample | FakeemoError]]:
+    """Give the number of each line that holds a row, with the row or with the first thing wrong with it.
+
+    Arguments are those of :func:`read_samples`. Raises :class:`FakeemoError` where no row can be read at all.
+    """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             rows = list(csv.reader(file, delimiter="\t"))
@@ -79,51 +118,98 @@ def read_samples(
         raise FakeemoError(f"{path}: empty; the first line must name the columns {', '.join(REQUIRED)}")
     header = [name.strip() for name in rows[0]]
     _check_header(path, header, [name for name in REQUIRED if not (cross_validated and name == "split")])
-    names = {name.lower(): name for name in emotions} | {k.lower(): v for k, v in (synonyms or {}).items()}
-
-    samples = []
+    names = emotion_names(emotions, synonyms)
     for line, row in enumerate(rows[1:], start=2):
         if not any(cell.strip() for cell in row):
             continue
-        if len(row) != len(header):
-            raise FakeemoError(
-                f"{path}, line {line}: {len(row)} cells, but the header names {len(header)} columns;"
-                " cells are separated by single tabs"
-            )
-        cells = dict(zip(header, (cell.strip() for cell in row), strict=True))
         where = f"{path}, line {line}"
-        split = CROSS_VALIDATED if cross_validated else _one_of(where, "split", cells["split"], SPLITS)
-        samples.append(_parse_row(where, cells | {"split": split}, names))
-    if not samples:
-        raise FakeemoError(f"{path}: no videos; add a row for each")
-    _check_ids(path, samples)
-    if not cross_validated:
-        check_splits(path, samples)
-    return samples
+        try:
+            if len(row) != len(header):
+                raise FakeemoError(
+                    f"{where}: {len(row)} cells, but the header names {len(header)} columns;"
+                    " cells are separated by single tabs"
+                )
+            cells = dict(zip(header, (cell.strip() for cell in row), strict=True))
+            split = CROSS_VALIDATED if cross_validated else _one_of(where, "split", cells["split"], SPLITS)
+            yield line, _parse_row(where, cells | {"split": split}, names)
+        except FakeemoError as error:
+            yield line, error
 
 
-def check_splits(path: str | Path, samples: Iterable[Sample]) -> None:
-    """Raise :class:`FakeemoError` if a subject stands in two splits, or an emotion cannot be learned."""
+def emotion_names(emotions: Iterable[str], synonyms: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Give the emotion for each of its names in small letters, its own and the synonyms of the config."""
+    return {name.lower(): name for name in emotions} | {k.lower(): v for k, v in (synonyms or {}).items()}
+
+
+def files_below(folder: str | Path) -> list[Path]:
+    """Give the files in a folder and in those below it, by name; links are followed, hidden files left out."""
+    found: list[Path] = []
+    seen: set[str] = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        # A link back up would lead round and round.
+        folders[:] = [name for name in folders if os.path.realpath(f"{place}/{name}") not in seen]
+        seen.update(os.path.realpath(f"{place}/{name}") for name in folders)
+        found += [Path(place, name) for name in names if not name.startswith(".")]
+    return sorted(found)
+
+
+def write_samples(path: str | Path, samples: Iterable[Sample]) -> None:
+    """Write a sample sheet with the required columns; ``split`` is left out where no sample has one."""
+    from fakeemo.tables import replacing  # here, since it brings Arrow, which the rules need not wait for
+
+    samples = list(samples)
+    columns = [name for name in REQUIRED if name != "split" or any(sample.split for sample in samples)]
+    with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([getattr(sample, name) for name in columns] for sample in samples)
+
+
+def id_faults(samples: Iterable[Sample]) -> Iterator[tuple[Sample, str]]:
+    """Give each row whose id, or whose part of a file, another row has before it."""
+    # Case is ignored: on some file systems Happy.parquet and happy.parquet are the same file.
+    ids: dict[str, Sample] = {}
+    paths: dict[str, Sample] = {}
+    for sample in samples:
+        if (other := ids.setdefault(sample.video_id.lower(), sample)) is not sample:
+            yield (
+                sample,
+                f"column 'video_id': '{sample.video_id}' stands twice (videos {other.path} and {sample.path}); give"
+                " each video an id of its own",
+            )
+        span = f"{sample.path}\t{sample.start_s}\t{sample.end_s}"
+        if (other := paths.setdefault(span, sample)) is not sample:
+            yield (
+                sample,
+                f"column 'path': {sample.path} stands twice (videos '{other.video_id}' and '{sample.video_id}');"
+                " remove one row, or give the two different start_s and end_s",
+            )
+
+
+def split_faults(samples: Iterable[Sample]) -> Iterator[tuple[Sample, str]]:
+    """Give each row whose subject stands in another split before, and a row of each emotion that cannot be learned."""
     samples = list(samples)
     seen: dict[str, Sample] = {}
     for sample in filter(lambda s: s.subject, samples):
         first = seen.setdefault(sample.subject, sample)
         if first.split != sample.split:
-            raise FakeemoError(
-                f"{path}, column 'split': subject '{sample.subject}' is in '{first.split}' (video"
-                f" '{first.video_id}') and in '{sample.split}' (video '{sample.video_id}'); a subject belongs to one"
-                " split, else the test says nothing about new people"
+            yield (
+                sample,
+                f"column 'split': subject '{sample.subject}' is in '{first.split}' (video '{first.video_id}') and in"
+                f" '{sample.split}' (video '{sample.video_id}'); a subject belongs to one split, else the test says"
+                " nothing about new people",
             )
     labels: dict[str, set[str]] = defaultdict(set)
     for sample in samples:
         if sample.split == "train" and sample.label:
             labels[sample.emotion].add(sample.label)
-    for emotion in dict.fromkeys(sample.emotion for sample in samples):
+    for emotion, sample in {sample.emotion: sample for sample in reversed(samples)}.items():
         missing = [label for label in LABELS if label not in labels[emotion]]
         if missing:
-            raise FakeemoError(
-                f"{path}: emotion '{emotion}' has no training video labelled '{' or '.join(missing)}'; both labels are"
-                " needed to learn it: add videos, or leave this emotion out of the sheet"
+            yield (
+                sample,
+                f"column 'label': emotion '{emotion}' has no training video labelled '{' or '.join(missing)}'; both"
+                " labels are needed to learn it: add videos, or leave this emotion out of the sheet",
             )
 
 
@@ -162,7 +248,7 @@ def _check_header(path: str | Path, header: list[str], required: Sequence[str]) 
     for name in header:
         if name not in known:
             raise FakeemoError(
-                f"{path}, line 1: unknown column '{name}'{_suggestion(name, known)}; columns are {', '.join(known)}"
+                f"{path}, line 1: unknown column '{name}'{suggestion(name, known)}; columns are {', '.join(known)}"
             )
         if header.count(name) > 1:
             raise FakeemoError(f"{path}, line 1: column '{name}' stands twice")
@@ -184,7 +270,7 @@ def _parse_row(where: str, cells: dict[str, str], emotions: Mapping[str, str]) -
     emotion = emotions.get(cells["emotion"].lower())
     if emotion is None:
         raise FakeemoError(
-            f"{where}, column 'emotion': unknown emotion '{cells['emotion']}'{_suggestion(cells['emotion'], emotions)};"
+            f"{where}, column 'emotion': unknown emotion '{cells['emotion']}'{suggestion(cells['emotion'], emotions)};"
             f" known: {', '.join(emotions)} (config keys 'emotions' and 'synonyms')"
         )
     return Sample(
@@ -198,6 +284,7 @@ def _parse_row(where: str, cells: dict[str, str], emotions: Mapping[str, str]) -
         roi_frame=int(_parse_number(where, "roi_frame", cells.get("roi_frame", "")) or 0),
         start_s=_parse_number(where, "start_s", cells.get("start_s", "")),
         end_s=_parse_number(where, "end_s", cells.get("end_s", "")),
+        fps=_parse_number(where, "fps", cells.get("fps", "")) or None,
     )
 
 
@@ -205,7 +292,7 @@ def _one_of(where: str, column: str, value: str, allowed: Sequence[str]) -> str:
     if value.lower() not in allowed:
         expected = ", ".join(name or "empty (unknown)" for name in allowed)
         raise FakeemoError(
-            f"{where}, column '{column}': '{value}' is not one of {expected}{_suggestion(value, allowed)}"
+            f"{where}, column '{column}': '{value}' is not one of {expected}{suggestion(value, allowed)}"
         )
     return value.lower()
 
@@ -236,24 +323,7 @@ def _parse_roi(where: str, value: str) -> tuple[float, float, float, float] | No
     return x, y, w, h
 
 
-def _check_ids(path: str | Path, samples: Iterable[Sample]) -> None:
-    # Case is ignored: on some file systems Happy.parquet and happy.parquet are the same file.
-    ids: dict[str, Sample] = {}
-    paths: dict[str, Sample] = {}
-    for sample in samples:
-        if (other := ids.setdefault(sample.video_id.lower(), sample)) is not sample:
-            raise FakeemoError(
-                f"{path}, column 'video_id': '{sample.video_id}' stands twice (videos {other.path} and {sample.path});"
-                " give each video an id of its own"
-            )
-        span = f"{sample.path}\t{sample.start_s}\t{sample.end_s}"
-        if (other := paths.setdefault(span, sample)) is not sample:
-            raise FakeemoError(
-                f"{path}, column 'path': {sample.path} stands twice (videos '{other.video_id}' and"
-                f" '{sample.video_id}'); remove one row, or give the two different start_s and end_s"
-            )
-
-
-def _suggestion(value: str, known: Iterable[str]) -> str:
+def suggestion(value: str, known: Iterable[str]) -> str:
+    """Ask whether the nearest of the known words was meant, in brackets; nothing where none is near."""
     close = difflib.get_close_matches(value.lower(), list(known), n=1)
     return f" (did you mean '{close[0]}'?)" if close and close[0] else ""

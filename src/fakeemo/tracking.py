@@ -121,12 +121,7 @@ def track_video(
         )
         columns = track(frames, settings, seed=seed, roi=None if roi is None else Box(*roi), roi_frame=roi_frame)
     except VideoError as error:
-        if on_bad_video == "stop":
-            raise FakeemoError(
-                f"{_named(video, error.reason)} [{error.status}]. Mend or replace the file, take its row out of"
-                " the sample sheet, or set on_bad_video: skip"
-            ) from error
-        status, reason = error.status, _named(video, error.reason)
+        status, reason = bad_video(video, error, on_bad_video)
         columns = _columns([])
     write_table(
         out,
@@ -138,6 +133,19 @@ def track_video(
         status=status,
         reason=reason,
     )
+
+
+def bad_video(video: str | Path, error: VideoError, on_bad_video: Literal["stop", "skip"]) -> tuple[str, str]:
+    """Give status and reason for the table of a video that cannot be used.
+
+    Raises :class:`FakeemoError`, which says how to go on, where ``on_bad_video`` is ``stop``.
+    """
+    if on_bad_video == "stop":
+        raise FakeemoError(
+            f"{_named(video, error.reason)} [{error.status}]. Mend or replace the file, take its row out of"
+            " the sample sheet, or set on_bad_video: skip"
+        ) from error
+    return error.status, _named(video, error.reason)
 
 
 def _named(video: str | Path, reason: str) -> str:

@@ -16,7 +16,8 @@ import jsonschema
 import yaml
 
 from fakeemo.errors import FakeemoError
-from fakeemo.samples import CHALLENGE, CROSS_VALIDATED, LABELS, Sample, check_folds, deal_folds, read_samples
+from fakeemo.samples import CHALLENGE, CROSS_VALIDATED, LABELS, Sample, check_folds, deal_folds
+from fakeemo.sase_fe import read_source
 
 FIGURES = ("accuracy", "roc", "reliability", "pb_space", "learning_curves", "boosting")
 """The report's figures, as in ``fakeemo.figures``, whose import of matplotlib the rules must not pay for."""
@@ -31,7 +32,7 @@ ARMS: dict[str, dict[str, dict[str, Any]]] = {
 _PACKAGE = Path(__file__).parent
 SCRIPTS = _PACKAGE.parents[1] / "workflow" / "scripts"
 """The rules' scripts; common.smk says where they are, since an installed package does not stand beside them."""
-
+_SCHEMA = _PACKAGE / "config.schema.yaml"
 _HELD: list[IO[str]] = []
 
 
@@ -55,6 +56,34 @@ def complete_config(config: Mapping[str, Any], schema_file: str | Path, config_f
             known = ", ".join(completed["emotions"])
             raise FakeemoError(f"{where}: key 'boosting.rate': '{emotion}' is no emotion of this config ({known})")
     return completed
+
+
+def read_config(files: Sequence[str | Path] = ()) -> dict[str, Any]:
+    """Read config files as Snakemake does, the later ones going first, for a command that stands outside of it.
+
+    Without any, it is the schema's defaults, and ``samples`` is empty.
+
+    Raises:
+        FakeemoError: if a file cannot be read, or as :func:`complete_config` does.
+    """
+    merged: dict[str, Any] = {}
+    for file in files:
+        try:
+            found = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise FakeemoError(f"{file}: cannot be read as YAML ({' '.join(str(error).split())})") from error
+        if not isinstance(found, dict):
+            raise FakeemoError(f"{file}: a config is lines of the form key: value")
+        _update(merged, found)
+    return complete_config({"samples": ""} | merged, _SCHEMA, [str(file) for file in files])
+
+
+def _update(config: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    for key, value in changes.items():
+        if isinstance(value, dict) and isinstance(config.get(key), dict):
+            _update(config[key], value)
+        else:
+            config[key] = value
 
 
 def _explain(fault: Any) -> str:
@@ -142,6 +171,15 @@ class Sheet:
         sample = self.videos[video]
         return {"video": sample.path} | {k: getattr(sample, k) for k in ("start_s", "end_s", "roi", "roi_frame")}
 
+    def tables(self) -> list[str]:
+        """Give the ids of the videos whose landmarks are given."""
+        return [video for video, sample in self.videos.items() if sample.is_table]
+
+    def table_span(self, video: str) -> dict[str, Any]:
+        """Give what of the sheet's row decides how a table of landmarks is read."""
+        sample = self.videos[video]
+        return {"table": sample.path} | {k: getattr(sample, k) for k in ("start_s", "end_s", "fps")}
+
     def n_variants(self, config: Mapping[str, Any], video: str) -> int:
         """Give the number of a video's jittered variants; in cross-validation every video is a training video once."""
         split = self.videos[video].split
@@ -186,7 +224,7 @@ def read_sheet(config: Mapping[str, Any]) -> Sheet:
             from; on a missing file, unless ``on_bad_video`` is ``skip``.
     """
     where, protocol = config["samples"], config["protocol"]
-    samples = read_samples(where, config["emotions"], config["synonyms"], cross_validated=protocol != "challenge")
+    samples = read_source(where, config["emotions"], config["synonyms"], cross_validated=protocol != "challenge")
     folds: list[list[str]] = []
     if protocol != "challenge":
         subjects = {sample.subject for sample in samples}
@@ -235,6 +273,13 @@ def boosting_settings(config: Mapping[str, Any], emotion: str) -> dict[str, Any]
     return settings
 
 
+def intake_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what of the config decides how a new video is brought before a network: as one of the test split."""
+    variants = {"n_variants": config["variants"]["test"], "jitter_px": config["variants"]["jitter_px"]}
+    kept = {name: config[name] for name in ("tracking", "landmarks", "recognition", "seed", "torch_threads")}
+    return kept | {"variants": variants}
+
+
 def arm(config: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Give the config of one of :data:`ARMS`."""
     return {**config, **{section: config[section] | keys for section, keys in ARMS[name].items()}}
@@ -259,7 +304,14 @@ def baselines(sheet: Sheet) -> list[str]:
 
 def paired_by_faces(config: Mapping[str, Any], sheet: Sheet) -> list[str]:
     """Give the videos whose faces the evaluation needs: none unless it pairs by them."""
-    return list(sheet.videos) if config["evaluation"]["pairing"] == "faces" else []
+    if config["evaluation"]["pairing"] != "faces":
+        return []
+    return [video for video, sample in sheet.videos.items() if not sample.is_table]
+
+
+def any_of(videos: Sequence[str]) -> str:
+    """Give the regular expression that fits these ids and no others."""
+    return "|".join(re.escape(video) for video in videos)
 
 
 def gpus(config: Mapping[str, Any]) -> int:

@@ -22,6 +22,7 @@ def test_job_counts_of_the_demo(project):
         "landmarks": 156,
         "quality": 1,
         "train": 6,
+        "intake": 6,
         "recognise": 6,
         "boost": 6,
         "evaluate": 1,
@@ -180,6 +181,18 @@ def test_nothing_of_the_demo_is_mixed_into_a_config_of_ones_own(project):
     rules = made.rules("--configfile", str(mine))
     assert "demo" not in rules
     assert rules["roi"] == len(videos)
+
+
+def test_configs_are_read_as_snakemake_does_the_later_going_first(tmp_path):
+    (tmp_path / "a.yaml").write_text("samples: a.tsv\nlearning: {epochs: 3, batch_size: 2}\n")
+    (tmp_path / "b.yaml").write_text("learning: {epochs: 4}\n")
+    found = plan.read_config([tmp_path / "a.yaml", tmp_path / "b.yaml"])
+    expected = {"samples": "a.tsv", "learning": {"epochs": 4, "batch_size": 2}}
+    assert found == plan.complete_config(expected, SCHEMA, [])
+    for content, words in (("- 1\n", "key: value"), ("a: [\n", "cannot be read as YAML"), ("seed: x\n", "key 'seed'")):
+        (tmp_path / "bad.yaml").write_text(content)
+        with pytest.raises(FakeemoError, match=f"bad\\.yaml: .*{words}"):
+            plan.read_config([tmp_path / "bad.yaml"])
 
 
 def test_missing_keys_are_named():

@@ -113,7 +113,7 @@ def test_new_content_of_a_video_runs_its_jobs_again_and_what_depends_on_them(sma
 
     render_clip(copy / "data" / "demo" / "s01_surprise_fake.mp4", "someone-else", "surprise", "fake", DemoSettings())
     of_training = {("roi", "s01_surprise_fake"): 1, ("landmarks", "s01_surprise_fake"): 1, ("train", "surprise"): 1}
-    of_training |= {("recognise", "surprise"): 1, ("boost", "surprise"): 1}
+    of_training |= {("intake", "surprise"): 1, ("recognise", "surprise"): 1, ("boost", "surprise"): 1}
     assert changed.jobs() == its_own | for_all | of_training | {
         ("recognise", "happiness"): 1,
         ("boost", "happiness"): 1,
@@ -125,14 +125,14 @@ def test_new_content_of_a_video_runs_its_jobs_again_and_what_depends_on_them(sma
     [
         ({"learning": {"epochs": 151}}, {"train", "recognise", "boost", "evaluate", "report"}),
         ({"network": {"hidden": 65}}, {"train", "recognise", "boost", "evaluate", "report"}),
-        ({"recognition": {"steps": 31}}, {"recognise", "boost", "evaluate", "report"}),
+        ({"recognition": {"steps": 31}}, {"intake", "recognise", "boost", "evaluate", "report"}),
         ({"boosting": {"depth": 3}}, {"boost", "evaluate", "report"}),
         ({"evaluation": {"pairing": "faces"}}, {"evaluate", "report"}),
         (
             {"tracking": {"check_s": 0.5}},
-            {"roi", "landmarks", "quality", "train", "recognise", "boost", "evaluate", "report"},
+            {"roi", "landmarks", "quality", "train", "intake", "recognise", "boost", "evaluate", "report"},
         ),
-        ({"variants": {"test": 2}}, {"landmarks", "quality", "recognise", "boost", "evaluate", "report"}),
+        ({"variants": {"test": 2}}, {"landmarks", "quality", "intake", "recognise", "boost", "evaluate", "report"}),
     ],
 )
 def test_a_config_key_runs_its_stage_and_those_after_it(small, change, rules):

@@ -33,6 +33,25 @@ rule train:
         "../scripts/train.py"
 
 
+# What `fakeemo predict` needs to treat another video as the network's were.
+rule intake:
+    input:
+        rois=lambda w: expand(rules.roi.output.rois, video=SHEET.models[w.model].labels),
+    output:
+        intake="results/models/{model}/intake.json",
+    log:
+        "logs/intake/{model}.log",
+    benchmark:
+        "logs/benchmarks/intake/{model}.tsv"
+    conda:
+        "../envs/fakeemo.yaml"
+    params:
+        code=plan.code("intake", "intake"),
+        settings=plan.intake_settings(config),
+    script:
+        "../scripts/intake.py"
+
+
 rule recognise:
     input:
         weights=rules.train.output.weights,
