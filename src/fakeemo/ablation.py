@@ -6,15 +6,20 @@ both have judged, by McNemar's test, and where so few videos cannot decide, the 
 
 import csv
 import json
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 from markupsafe import Markup
+from matplotlib.axes import Axes
 
+from fakeemo.drawing import INK, MUTED, STYLE, Size, save
 from fakeemo.evaluation import Prediction, mcnemar, metrics, read_predictions
 from fakeemo.pairing import PRESUMES
-from fakeemo.report import SPLIT_NAMES, environment
+from fakeemo.report import environment
+from fakeemo.report_tables import SPLIT_NAMES
 from fakeemo.samples import JUDGED
 from fakeemo.tables import replacing, software
 
@@ -107,11 +112,12 @@ def write_ablation(
     csv_out: str | Path,
     json_out: str | Path,
     page_out: str | Path,
+    figure_out: str | Path,
     *,
     pairing: str = "subject",
     demo: bool,
 ) -> None:
-    """Write the table as CSV, JSON and a page.
+    """Write the table as CSV, JSON, a page and a figure (SVG, PNG and its numbers as CSV).
 
     ``predictions`` are the files ``predictions.csv`` by a name in :data:`METHODS`; ``protocol`` and ``pairing`` see
     :func:`compare`; ``demo`` says whether the videos are the rendered ones.
@@ -131,6 +137,38 @@ def write_ablation(
     )
     with replacing(page_out) as temporary:
         temporary.write_text(page, encoding="utf-8")
+    _draw(found, Path(figure_out))
+
+
+def _draw(found: Mapping[str, Any], out: Path) -> None:
+    """Draw each method's accuracy with its interval, a panel a split."""
+    titles: Mapping[str, str] = found["titles"]
+
+    def draw(ax: Axes, split: str) -> None:
+        ax.set_title(SPLIT_NAMES[split])
+        ax.axvline(50, color=MUTED, linewidth=0.8, linestyle=(0, (1, 1.5)))
+        for y, name in enumerate(titles):
+            cell = found["splits"][split]["methods"][name]
+            if cell["interval"]:
+                style: Any = {"color": INK if name == PAPER else MUTED}
+                ax.plot([100 * limit for limit in cell["interval"]], [y, y], linewidth=1.2, **style)
+                ax.plot(100 * cell["accuracy"], y, "s" if name in RIVALS else "o", clip_on=False, **style)
+        ax.set_yticks(range(len(titles)), [textwrap.fill(title, 38) for title in titles.values()])
+        ax.set_ylim(len(titles) - 0.5, -0.5)
+        ax.set_xlim(0, 100)
+        ax.set_xlabel("accuracy, %, with 95 % Wilson interval (dotted: chance)")
+        ax.grid(axis="x")
+
+    rows = [
+        (split, name, title, cell["n"], cell["correct"], cell["accuracy"], *(cell["interval"] or (None, None)))
+        for split, part in found["splits"].items()
+        for name, title in titles.items()
+        for cell in (part["methods"][name],)
+    ]
+    header = ("split", "method", "title", "n", "correct", "accuracy", "low", "high")
+    with matplotlib.rc_context(STYLE):
+        size = Size(5.4, 0.8 + 0.36 * len(titles), left=2.3)
+        save(out.parent, found["protocol"], out.stem, draw, list(found["splits"]), size, header, rows)
 
 
 def _right(rows: Sequence[Prediction], split: str) -> dict[str, bool]:

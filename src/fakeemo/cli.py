@@ -109,7 +109,6 @@ def parser() -> argparse.ArgumentParser:
 
     sample_commands.add_commands(commands)
     prediction_command.add_command(commands)
-
     for command in leaves(parser):
         command.add_argument("--verbose", action="store_true", help="after a fault, show where in the code it arose")
     return parser

@@ -69,10 +69,19 @@ class Size(NamedTuple):
 
 
 class Panel(NamedTuple):
-    """Hold one drawing for the page: its SVG element as text, in which colours are CSS variables."""
+    """Hold one drawing for the page.
+
+    ``svg`` is its element as text, in which colours are CSS variables; ``summary`` says in words what it shows, to
+    those who cannot see it.
+    """
 
     name: str
     svg: str
+    summary: str
+
+
+Save = Callable[..., list[Panel]]
+"""Function :func:`save` with folder and protocol given."""
 
 
 def split_style(split: str) -> dict[str, Any]:
@@ -91,8 +100,13 @@ def save(
     size: Size,
     header: Sequence[str],
     numbers: Iterable[Sequence[object]],
+    summary: Callable[[str], str] = str,
 ) -> list[Panel]:
-    """Write figure ``name`` (three panels a row, below them the protocol) and its numbers; give its panels."""
+    """Write figure ``name`` (three panels a row, below them the protocol) and its numbers; give its panels.
+
+    ``draw`` fills the axes of the panel that one of ``keys`` names, ``summary`` puts the panel into words, ``numbers``
+    are the rows of the CSV file below ``header``. A mark with the URL ``video:ID`` is a video's: the page plays it.
+    """
     n_columns = min(3, max(1, len(keys)))
     n_rows = max(1, -(-len(keys) // n_columns))
     whole = Figure(figsize=(size.width * n_columns, size.height * n_rows + _FOOT))
@@ -100,7 +114,8 @@ def save(
     for i, key in enumerate(keys):
         draw(_add_axes(whole, size, row=n_rows - 1 - i // n_columns, column=i % n_columns, foot=_FOOT), key)
     with replacing(folder / f"{name}.svg") as temporary:
-        whole.savefig(temporary, metadata={"Date": None})
+        # Links are for the page.
+        temporary.write_text(re.sub(r"</?a\b[^>]*>", "", _svg(whole)), encoding="utf-8")
     with replacing(folder / f"{name}.png") as temporary:
         whole.savefig(temporary, dpi=_DPI)
     with replacing(folder / f"{name}.csv") as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
@@ -112,10 +127,14 @@ def save(
     for key in keys:
         figure = Figure(figsize=(size.width, size.height))
         draw(_add_axes(figure, size, row=0, column=0), key)
-        text = io.StringIO()
-        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
-        panels.append(Panel(key, _inline(text.getvalue(), f"{name}-{len(panels)}")))
+        panels.append(Panel(key, inline(_svg(figure, transparent=True), f"{name}-{len(panels)}"), summary(key)))
     return panels
+
+
+def _svg(figure: Figure, transparent: bool = False) -> str:
+    text = io.StringIO()
+    figure.savefig(text, format="svg", transparent=transparent, metadata={"Date": None})
+    return text.getvalue()
 
 
 def _add_axes(figure: Figure, size: Size, *, row: int, column: int, foot: float = 0) -> Axes:
@@ -136,7 +155,7 @@ def _plain(cell: object) -> object:
     return f"{float(cell):.8g}" if isinstance(cell, float | np.floating) else cell
 
 
-def _inline(svg: str, prefix: str) -> str:
+def inline(svg: str, prefix: str) -> str:
     """Turn a whole SVG file into an element that can stand in a page beside others.
 
     Without prologue, metadata and style sheet (which would reach beyond the drawing), with ids of its own, with its
@@ -148,6 +167,7 @@ def _inline(svg: str, prefix: str) -> str:
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r'\bid="', f'id="{prefix}-', svg)
     svg = svg.replace("url(#", f"url(#{prefix}-").replace('href="#', f'href="#{prefix}-')
+    svg = re.sub(r'<a xlink:href="video:', '<a data-video="', svg)
     svg = svg.replace("<svg", '<svg aria-hidden="true" focusable="false"', 1)
     for name, colour in COLOURS.items():
         svg = svg.replace(colour, f"var(--{name})")

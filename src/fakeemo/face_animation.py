@@ -111,7 +111,7 @@ def draw(
     moved = [100 * np.linalg.norm(e.points - e.points[0], axis=2).mean(axis=1) / eyes for e in expressions]
     ends = expressions[0].points - expressions[-1].points
     apart = 100 * np.linalg.norm(ends, axis=2).mean(axis=1).max() / eyes
-    head = _head(neutral)
+    head = head_outline(neutral)
     shown = [neutral + exaggerate * (e.points - neutral) for e in expressions]
     low, high = _frame([neutral, head, *shown])
     width = _PANEL * len(expressions)
@@ -146,7 +146,7 @@ def draw(
     return figure, show
 
 
-def _head(neutral: Points) -> Points:
+def head_outline(neutral: Points) -> Points:
     """Fit the outline of a head to a face: the mean face's jaw line and half an ellipse above it, (n, 2).
 
     The fit is the affine map that best lays the mean face's landmarks on those of ``neutral`` (least squares).

@@ -6,7 +6,7 @@ between the two. What it then shows is what it has learned, no more: a network t
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -42,6 +42,44 @@ def generate_between(model: LSTMPB, first: Tensor, length: int, steps: int) -> t
     return share, model.generate(p, first.expand(steps, -1), length)
 
 
+class Generated(NamedTuple):
+    """Hold what a network generates, from genuine to fake.
+
+    ``share`` (steps,) from 0 genuine to 1 fake; ``x`` (steps, time, 80) as the network gave it; ``points`` (steps,
+    time, 40, 2) on the face whose rest is ``neutral`` (40, 2), in half widths of its crop; ``fps``; ``class_pb``
+    (2, pb), genuine and fake; ``prepared``, how the network's sequences were.
+    """
+
+    share: np.ndarray
+    x: np.ndarray
+    points: np.ndarray
+    neutral: np.ndarray
+    fps: float
+    class_pb: np.ndarray
+    prepared: dict[str, Any]
+
+
+def generate(
+    folder: str | Path,
+    *,
+    first: str | Path | None = None,
+    length: int | None = None,
+    steps: int = 3,
+    fps: float | None = None,
+) -> Generated:
+    """Let the network of ``folder`` generate; arguments and errors as of :func:`write_generated`."""
+    model, facts = load_network(folder)
+    prepared = facts["sequences"]
+    length = facts["longest"] if length is None else length
+    fps = prepared.get("fps") or 25.0 if fps is None else fps
+    if not 1 <= fps <= 1000:
+        raise FakeemoError(f"frames a second: {fps:g} given, expected a number from 1 to 1000")
+    first_frame, neutral = first_of(first, prepared) if first is not None else at_rest(prepared["reference"])
+    share, x = generate_between(model, torch.from_numpy(first_frame), length, steps)
+    points = on_face(x.numpy(), neutral, prepared["reference"])
+    return Generated(share.numpy(), x.numpy(), points, neutral, fps, model.class_pb.numpy(), prepared)
+
+
 def write_generated(
     folder: str | Path,
     out: str | Path,
@@ -64,50 +102,66 @@ def write_generated(
         steps: faces, evenly from genuine to fake.
         fps: frames a second; if absent, what the network's sequences were brought to, or else 25.
         exaggerate: factor on the movement, in the picture alone.
-        table: a Parquet table to write as well, a row a face and frame: share_fake, frame, timestamp, and what the
-            network gave, u_0..u_39, v_0..v_39.
+        table: a Parquet table to write as well, see :func:`write_generated_table`.
 
     Raises:
         FakeemoError: if the network, ``first`` or a number cannot be used, or a file cannot be written.
     """
-    model, facts = load_network(folder)
-    prepared = facts["sequences"]
-    length = facts["longest"] if length is None else length
-    fps = prepared.get("fps") or 25.0 if fps is None else fps
-    if not 1 <= fps <= 1000:
-        raise FakeemoError(f"frames a second: {fps:g} given, expected a number from 1 to 1000")
     if not exaggerate > 0:
         raise FakeemoError(f"factor on the movement: {exaggerate:g} given, expected a number above 0")
-
-    first_frame, neutral = first_of(first, prepared) if first is not None else at_rest(prepared["reference"])
-    share, x = generate_between(model, torch.from_numpy(first_frame), length, steps)
-    points = on_face(x.numpy(), neutral, prepared["reference"])
-    titles = ["genuine", *(f"{100 * a:.0f} % of the way" for a in share[1:-1]), "fake"]
+    made = generate(folder, first=first, length=length, steps=steps, fps=fps)
+    titles = ["genuine", *(f"{100 * a:.0f} % of the way" for a in made.share[1:-1]), "fake"]
     write_animation(
         out,
-        [Expression(*each) for each in zip(titles, share.tolist(), points, strict=True)],
-        neutral,
-        fps=fps,
+        [Expression(*each) for each in zip(titles, made.share.tolist(), made.points, strict=True)],
+        made.neutral,
+        fps=made.fps,
         heading=f"{Path(folder).resolve().name}: generated from the learned PB vectors",
         exaggerate=exaggerate,
     )
     if table is not None:
-        unit = "quarter of the distance between the outer corners of the eyes"
-        if prepared["reference"] == "crop":
-            unit = "half width or height of the crop, from its centre"
-        write_table(
-            table,
-            {
-                "share_fake": share.numpy().repeat(length),
-                "frame": np.tile(np.arange(length, dtype=np.int32), steps),
-                "timestamp": np.tile(np.arange(length) / fps, steps),
-                **dict(zip(FEATURES, x.numpy().reshape(-1, len(FEATURES)).T, strict=True)),
-            },
-            kind="generated",
-            units={"timestamp": "s", **dict.fromkeys(FEATURES, unit)},
-            parameters={"model": str(folder), "first": str(first) if first else None, "sequences": prepared},
-            versions=software("torch", "numpy", "pyarrow"),
-        )
+        write_generated_table(table, made, folder, first)
+
+
+def write_generated_table(
+    out: str | Path, made: Generated, folder: str | Path, first: str | Path | None = None
+) -> None:
+    """Write what a network generated as a Parquet table, a row a face and frame.
+
+    Columns: share_fake, frame, timestamp; what the network gave, u_0..u_39, v_0..v_39; the same on the face,
+    x_0..x_39, y_0..y_39. Its parameters hold ``class_pb``, the PB vectors of genuine and fake, ``neutral``, the face at
+    rest, and ``fps``; ``folder`` and ``first`` are named there.
+    """
+    steps, length = made.x.shape[:2]
+    crop = "half width or height of the crop, from its centre"
+    eyes = "quarter of the distance between the outer corners of the eyes"
+    flat = made.points.transpose(0, 1, 3, 2).reshape(steps * length, 2 * N_POINTS)
+    positions = [f"{axis}_{i}" for axis in "xy" for i in range(N_POINTS)]
+    write_table(
+        out,
+        {
+            "share_fake": made.share.repeat(length),
+            "frame": np.tile(np.arange(length, dtype=np.int32), steps),
+            "timestamp": np.tile(np.arange(length) / made.fps, steps),
+            **dict(zip(FEATURES, made.x.reshape(-1, len(FEATURES)).T, strict=True)),
+            **dict(zip(positions, flat.T, strict=True)),
+        },
+        kind="generated",
+        units={
+            "timestamp": "s",
+            **dict.fromkeys(FEATURES, crop if made.prepared["reference"] == "crop" else eyes),
+            **dict.fromkeys(positions, crop),
+        },
+        parameters={
+            "model": str(folder),
+            "first": str(first) if first else None,
+            "fps": made.fps,
+            "class_pb": made.class_pb.tolist(),
+            "neutral": made.neutral.tolist(),
+            "sequences": made.prepared,
+        },
+        versions=software("torch", "numpy", "pyarrow"),
+    )
 
 
 def first_of(table: str | Path, prepared: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:

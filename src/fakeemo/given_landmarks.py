@@ -24,6 +24,7 @@ from fakeemo.samples import TABLE_SUFFIXES
 from fakeemo.tables import software, write_table
 from fakeemo.tracking import UNITS, bad_video
 
+_MOST_MISSING = 1000  # frames without a row, for each that has one: beyond, numbers are something else
 COORDINATES = tuple(f"{axis}_{i}" for axis in "xy" for i in range(N_POINTS))
 
 
@@ -174,6 +175,8 @@ def read_landmarks(path: str | Path, fps: float | None = None) -> tuple[dict[str
     frame -= frame[0] == 1
     # Frames may be every third of the file by intent: those between are then no gap.
     step = max(1, int(np.gcd.reduce(np.diff(frame)))) if len(frame) > 1 else 1
+    if (frame[-1] - frame[0]) // step > _MOST_MISSING * len(frame):
+        raise _unreadable(path, f"has {len(frame)} frames between {frame[0]} and {frame[-1]}; are these frame numbers?")
     whole = np.arange(frame[0], frame[-1] + 1, step)
     at = (frame - frame[0]) // step
     filled = np.full((len(whole), N_POINTS, 2), np.nan, np.float32)

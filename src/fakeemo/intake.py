@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fakeemo.errors import FakeemoError
-from fakeemo.tables import read_table, replacing, software
+from fakeemo.tables import read_header, read_table, replacing, software
 
 INTAKE_VERSION = 1
 # How far beyond the training videos a new one may lie, as a factor on either end.
@@ -30,7 +30,8 @@ def write_intake(rois: Sequence[str | Path], out: str | Path, *, settings: Mappi
         settings: keys ``tracking``, ``landmarks``, ``recognition``, ``variants`` (``n_variants``, ``jitter_px``),
             ``seed`` and ``torch_threads``, as in the config.
     """
-    measured = [measure(path) for path in rois if read_table(path, ["frame"])[1]["status"] == "ok"]
+    usable = [path for path in rois if read_header(path)["status"] == "ok"]
+    measured = [measure(path) for path in usable]
     ranges = {
         name: [float(np.nanmin(values)), float(np.nanmax(values))]
         for name in ("fps", "seconds", "face_px", "missing_share")
@@ -41,6 +42,7 @@ def write_intake(rois: Sequence[str | Path], out: str | Path, *, settings: Mappi
         "schema_version": INTAKE_VERSION,
         "settings": dict(settings),
         "n_videos": len(measured),
+        "sources": sorted({source(read_header(path)) for path in usable}),
         "ranges": ranges,
         "software": software("av", "numpy", "numba", "opencv-python", "torch", "xgboost"),
     }
@@ -84,9 +86,22 @@ def measure(rois: str | Path) -> dict[str, float]:
     }
 
 
-def out_of_range(measured: Mapping[str, float], ranges: Mapping[str, Sequence[float]]) -> list[str]:
-    """Say in a sentence each how a video lies outside of what the model was trained on."""
-    remarks = []
+def source(header: Mapping[str, Any]) -> str:
+    """Say where a video's landmarks come from, ``video`` or ``landmarks`` (given), by its table of face boxes."""
+    return "landmarks" if "landmarks" in header["parameters"] else "video"
+
+
+def out_of_range(measured: Mapping[str, float], given: str, intake: Mapping[str, Any]) -> list[str]:
+    """Say in a sentence each how a video lies outside of what the model was trained on.
+
+    Args:
+        measured: of the video, see :func:`measure`.
+        given: see :func:`source`.
+        intake: of the model, see :func:`read_intake`.
+    """
+    remarks, ranges = [], intake["ranges"]
+    if intake["sources"] and given not in intake["sources"]:
+        remarks.append(f"judged by its {given}; training was by {' and '.join(intake['sources'])}")
     for name, factor in _TOLERANCE.items():
         value, (low, high) = measured[name], ranges.get(name, (0.0, float("inf")))
         if value < low / factor or value > high * factor:

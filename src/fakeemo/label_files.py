@@ -8,6 +8,7 @@ import csv
 import io
 import json
 import pickle
+import pickletools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,10 @@ def merge_labels(files: Mapping[Path, Mapping[str, str]]) -> dict[str, str]:
 def read_pickle(path: str | Path, content: bytes) -> dict[str, str]:
     """Read a pickled dict from text to text, and no other. Raises :class:`FakeemoError`."""
     try:
+        for opcode, number, _ in pickletools.genops(content):
+            # A memo of two thousand million places would be made for this one number.
+            if "PUT" in opcode.name and isinstance(number, int) and number > len(content):
+                raise pickle.UnpicklingError(f"it wants a memo of {number} places")
         found = _Plain(io.BytesIO(content)).load()
     except Exception as error:  # a broken pickle can end in nearly any exception
         raise FakeemoError(

@@ -43,6 +43,11 @@ class LearningSettings:
         closed_loop: share of the network's own prediction in its input, 0 to 1.
         pb: ``class`` for one PB vector a label (section 2.3.1), ``sequence`` for one a video (equations 1-2), of which
             the class vectors are then the means.
+        pb_noise: standard deviation of the Gaussian noise that PB vectors bear in each step. The network must then do
+            as well with every vector near by, and so gives alike movements alike vectors, those of new videos included
+            (a variational PB; Kingma & Welling 2014, Ahmadi & Tani 2019, here with one width for all numbers).
+        pb_decay: weight of the penalty ``|p|^2 / 2`` on a sequence's loss, the prior of the same: without it PB vectors
+            grow until the noise is nothing to them.
         clip_norm: longest gradient of the weights that a step takes; 0 for no limit.
         segment: frames at a time for which the way back keeps what it needs, to train on long clips in little memory
             (:meth:`fakeemo.lstm_pb.LSTMPB.forward`); 0 keeps everything.
@@ -60,6 +65,8 @@ class LearningSettings:
     decay: float = 10.0
     closed_loop: float = 0.0
     pb: str = "class"
+    pb_noise: float = 0.0
+    pb_decay: float = 0.0
     clip_norm: float = 0.0
     segment: int = 0
 
@@ -95,6 +102,7 @@ def learn_batch(
     owner: np.ndarray,
     learning: LearningSettings,
     micro_batch: int | None = None,
+    random: np.random.Generator | None = None,
 ) -> tuple[float, int]:
     """Take one step of weights and PB vectors; give the summed loss of the batch's sequences.
 
@@ -107,6 +115,7 @@ def learn_batch(
         owner: ``(batch,)``, which row of ``pb`` a sequence has.
         learning: schedule.
         micro_batch: sequences to go forward and back with at a time; all where not given.
+        random: draws ``learning.pb_noise``; needed where there is any.
 
     Returns:
         The loss, and ``micro_batch``, halved as often as the device's memory asked for.
@@ -114,12 +123,13 @@ def learn_batch(
     Raises:
         FakeemoError: if the memory does not suffice for one sequence.
     """
-    rows = torch.from_numpy(owner).to(pb.device)
+    own = pb[torch.from_numpy(owner).to(pb.device)]
+    noisy = own + learning.pb_noise * _noise(own, random) if learning.pb_noise else own
     micro_batch = micro_batch or len(batch)
     step = None
     while step is None:
         try:
-            step = gradients(model, pb[rows], batch, learning, micro_batch)
+            step = gradients(model, noisy, batch, learning, micro_batch)
         except Exception as error:
             if not out_of_memory(error):
                 raise
@@ -137,8 +147,15 @@ def learn_batch(
     if learning.clip_norm:
         torch.nn.utils.clip_grad_norm_(model.parameters(), learning.clip_norm)
     optimiser.step()
-    update_pb(pb, owner, delta, pb_optimiser)
+    update_pb(pb, owner, delta - learning.pb_decay * own, pb_optimiser)
     return loss, micro_batch
+
+
+def _noise(like: Tensor, random: np.random.Generator | None) -> Tensor:
+    """Draw standard normal numbers on the CPU, so that every device learns under the same ones."""
+    if random is None:
+        raise ValueError("pb_noise needs a random generator")
+    return torch.from_numpy(random.standard_normal(tuple(like.shape), np.float32)).to(like.device)
 
 
 def gradients(

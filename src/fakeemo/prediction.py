@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fakeemo.errors import FakeemoError
-from fakeemo.intake import measure, out_of_range, read_intake
+from fakeemo.intake import measure, out_of_range, read_intake, source
 from fakeemo.progress import progress
 from fakeemo.samples import TABLE_SUFFIXES, emotion_names, suggestion
 from fakeemo.tables import read_header
@@ -75,6 +75,9 @@ def predict_videos(
     for name in ("lstm_pb.safetensors", "config.json", "boosting.ubj", "boosting.json"):
         if not (folder / name).exists():
             raise FakeemoError(f"{folder}: has no {name}; let snakemake finish there")
+    names = [Path(video).stem for video in videos]
+    if overlays is not None and (twice := next((name for name in names if names.count(name) > 1), None)):
+        raise FakeemoError(f"two videos are called {twice}, and so would be their overlays; judge them one by one")
     with tempfile.TemporaryDirectory() as scratch:
         places = [Path(scratch) / str(k) for k in range(len(videos))]
         tasks = [(str(video), str(place), intake["settings"], fps) for video, place in zip(videos, places, strict=True)]
@@ -91,7 +94,7 @@ def predict_videos(
             scores = _alone(_score, pb, str(folder / "boosting.ubj"))
         verdicts = []
         for video, place, header in zip(videos, places, headers, strict=True):
-            verdict = _verdict(str(video), folder.name, place, header, scores.get(place.name), intake["ranges"])
+            verdict = _verdict(str(video), folder.name, place, header, scores.get(place.name), intake)
             if overlays is not None and header["status"] == "ok" and not _is_table(str(video)):
                 verdict = verdict._replace(overlay=_overlay(str(video), place, Path(overlays)))
             verdicts.append(verdict)
@@ -184,12 +187,12 @@ def _verdict(
     place: Path,
     header: Mapping[str, Any],
     found: tuple[float, int, list[float]] | None,
-    ranges: Mapping[str, Sequence[float]],
+    intake: Mapping[str, Any],
 ) -> Verdict:
     quality = measure(place / "rois.parquet")
     status, reason, warnings = header["status"], header["reason"], []
     if status == "ok":
-        warnings = out_of_range(quality, ranges)
+        warnings = out_of_range(quality, source(header), intake)
         if found is None:
             status, reason = "not_scored", f"{video}: no face where the network would look for the expression"
     if found is None:

@@ -1,45 +1,46 @@
 """One self-contained page with everything that a reader needs to judge a run (section 4, and what it leaves out).
 
-The page works from disk, with no network. It holds nothing but what the inputs hold, so equal inputs give an equal
-page, byte for byte.
+The page works from disk, with no network. Beside it lie a script for each video, loaded when the video is played
+(:mod:`fakeemo.playback`), and the contact sheets, which show people and so stay where they are. The page holds nothing
+but what the inputs hold, so equal inputs give an equal page, byte for byte.
 """
 
-import csv
 import json
-import math
 import os
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import jinja2
 import yaml
 from markupsafe import Markup
 
-from fakeemo import drawing
-from fakeemo.evaluation import Prediction, read_predictions, wilson
-from fakeemo.evidence import MIN_SUBJECTS, N_DRAWS, reliability
-from fakeemo.figures import FIGURES, draw_figures, held_out_training
-from fakeemo.samples import CROSS_VALIDATED, JUDGED, SPLITS
-from fakeemo.tables import read_header, read_table, replacing
+from fakeemo.drawing import inline
+from fakeemo.evaluation import Prediction, read_predictions
+from fakeemo.evidence import MIN_SUBJECTS, N_DRAWS
+from fakeemo.expressions import movement, read_generated
+from fakeemo.face_animation import head_outline
+from fakeemo.figures import FIGURES, draw_figures
+from fakeemo.landmarks import KEPT
+from fakeemo.playback import packed
+from fakeemo.report_tables import (
+    SPLIT_NAMES,
+    calibration,
+    costs,
+    data_table,
+    published,
+    quality_summary,
+    read_quality,
+    shared_subjects,
+    software,
+    worth_a_look,
+)
+from fakeemo.samples import CROSS_VALIDATED, JUDGED
+from fakeemo.tables import read_header, replacing
 
 _TEMPLATES = Path(__file__).parent / "templates"
-SPLIT_NAMES = {split: name.capitalize() for split, name in drawing.SPLIT_NAMES.items()}
-
-# The paper's Tables 2 and 3: accuracy in per cent as printed, and how many of 60 videos that must have been (the
-# challenge cut off decimals). None: the team is not in that table.
-PUBLISHED_N = 60
-PUBLISHED = (
-    ("NIT-OVGU", 76.0, 66.7),
-    ("HCILab (the paper)", 71.0, 66.7),
-    ("TUBITAK UZAY-METU", 61.0, 65.0),
-    ("innovwelt", 63.0, None),
-    ("BNU CIST", 53.0, 61.7),
-    ("faceall Xlabs", 58.0, 51.7),
-    ("ICV", 53.0, None),
-)
+_SCRIPTS = ("faces.js", "table.js", "player.js", "generation.js")
 
 
 def write_report(
@@ -51,10 +52,14 @@ def write_report(
     networks: Mapping[str, str | Path],
     histories: Mapping[str, str | Path],
     pb_tables: Mapping[str, str | Path],
+    generated: Mapping[str, str | Path],
     boosting: Mapping[str, str | Path],
     qc: str | Path,
     config: Mapping[str, Any],
+    playback_dir: str | Path,
+    sheets_dir: str | Path,
     shown: Collection[str] | None = None,
+    ablation: Sequence[str | Path] = (),
     benchmarks_dir: str | Path | None = None,
 ) -> None:
     """Write the page, and the figures with their numbers into ``figures_dir``.
@@ -67,10 +72,14 @@ def write_report(
         networks: ``config.json`` of the LSTM-PB, by model: an emotion, or in cross-validation an emotion and a fold.
         histories: ``history.csv`` of the LSTM-PB training, by model.
         pb_tables: ``results/pb/{model}.parquet``, by model.
+        generated: ``results/generated/{model}.parquet``, by model, of those that are shown.
         boosting: the JSON file that ``boosting.fit_boosting`` wrote, by model.
         qc: ``results/qc/videos.parquet``.
         config: the whole configuration of the run; with a section ``demo`` if the videos are the rendered ones.
+        playback_dir: where :func:`fakeemo.playback.write_playback` wrote, best beside the page.
+        sheets_dir: where the contact sheets ``{video_id}.jpg`` are.
         shown: the models whose learning is drawn, all where not given: with many folds, figures of all fill a book.
+        ablation: ``results/ablation.json`` and its figure as SVG, if the page is to have them.
         benchmarks_dir: where Snakemake's benchmark files lie. Times differ from run to run, so they are shown only
             if asked for.
     """
@@ -85,16 +94,20 @@ def write_report(
         metrics=summary,
         histories={name: histories[name] for name in drawn},
         pb_tables={name: pb_tables[name] for name in drawn},
+        generated={name: generated[name] for name in drawn},
         boosting={name: infos[name] for name in drawn},
     )
-    quality = _quality(qc)
-    figures_at = Path(os.path.relpath(figures_dir, Path(out_html).parent)).as_posix()
+    quality = read_quality(qc)
+
+    def beside(folder: str | Path) -> str:
+        return Path(os.path.relpath(folder, Path(out_html).parent)).as_posix()
+
     page = (
         environment()
         .get_template("report.html.j2")
         .render(
             style=Markup(_read("report.css")),
-            script=Markup(_read("report.js")),
+            script=Markup("\n".join(map(_read, _SCRIPTS))),
             demo="demo" in config,
             headline=headline(summary),
             protocol=summary["protocol"],
@@ -105,23 +118,29 @@ def write_report(
             splits=summary["splits"],
             judged=[split for split in JUDGED if split in summary["splits"]],
             split_names=SPLIT_NAMES,
-            published=_published(),
-            data=_data_table(rows),
-            shared_subjects=_shared_subjects(rows),
+            published=published(),
+            data=data_table(rows),
+            shared_subjects=shared_subjects(rows),
             excluded=[row | quality[row["video_id"]] for row in _dicts(rows) if row["status"] != "ok"],
             excluded_counts=summary["excluded"],
-            quality=_quality_summary(rows, quality),
+            quality=quality_summary(rows, quality),
+            worth_a_look=worth_a_look(rows, quality),
             videos=[row | {"qc": quality[row["video_id"]]} for row in _dicts(rows)],
             n_subjects=len({row.subject for row in rows if row.subject}),
-            calibration=_calibration(rows, summary, {name: infos[name] for name in drawn}),
+            calibration=calibration(rows, summary, {name: infos[name] for name in drawn}),
             emotions=list(dict.fromkeys(row.emotion for row in rows)),
-            panels={name: [(p.name, Markup(p.svg)) for p in panels[name]] for name in FIGURES},
-            figures_at=figures_at,
+            panels={name: [panel._replace(svg=Markup(panel.svg)) for panel in panels[name]] for name in FIGURES},
+            beside={"videos": beside(playback_dir), "sheets": beside(sheets_dir)},
+            figures_at=beside(figures_dir),
+            kept=KEPT,
+            expressions={name: _expressions(generated[name]) for name in drawn},
+            ablation=_read_json(ablation[0]) if ablation else None,
+            ablation_svg=Markup(inline(Path(ablation[1]).read_text("utf-8"), "ablation")) if ablation else "",
             boosting=infos,
             config=yaml.safe_dump(json.loads(json.dumps(config, default=str)), sort_keys=False, allow_unicode=True),
-            software=_software([*(read_header(path) for path in pb_tables.values()), *facts, *infos.values(), summary]),
+            software=software([*(read_header(path) for path in pb_tables.values()), *facts, *infos.values(), summary]),
             devices=Counter(str(fact["device"]) for fact in facts),
-            costs=_costs(benchmarks_dir),
+            costs=costs(benchmarks_dir),
         )
     )
     with replacing(out_html) as temporary:
@@ -149,117 +168,16 @@ def headline(metrics: Mapping[str, Any]) -> dict[str, Any]:
     return {"verdict": verdict, "text": text, "cell": cell}
 
 
-def _calibration(
-    rows: Sequence[Prediction], metrics: Mapping[str, Any], infos: Mapping[str, Mapping[str, Any]]
-) -> list[dict[str, Any]]:
-    """Say how far scores can be believed: held-out training videos before and after calibration, then the splits."""
-    is_fake, raw, calibrated = held_out_training(rows, infos)
-    table = []
-    if len(is_fake):
-        for name, scores in (("before calibration", raw), ("calibrated on these", calibrated)):
-            table.append({"videos": f"Training, held out, {name}", "n": len(scores), **reliability(is_fake, scores)})
-    for split in reversed(JUDGED):
-        cell = metrics["splits"].get(split, {}).get("overall", {})
-        if cell.get("calibration"):
-            table.append({"videos": SPLIT_NAMES[split], "n": cell["n"], **cell["calibration"]})
-    return table
-
-
-def _published() -> list[dict[str, Any]]:
-    def cell(printed: float | None) -> dict[str, Any] | None:
-        if printed is None:
-            return None
-        # 71 stands for 43 of 60 (71.67), cut off; 66.7 for 40 of 60, rounded.
-        correct = math.ceil(printed * PUBLISHED_N / 100 - 0.05)
-        return {"printed": f"{printed:g}", "correct": correct, "interval": wilson(correct, PUBLISHED_N)}
-
-    return [{"team": team, "valid": cell(valid), "test": cell(test)} for team, valid, test in PUBLISHED]
-
-
-def _data_table(rows: Sequence[Prediction]) -> list[dict[str, Any]]:
-    """Give the paper's Table 1 for these data, with what was used."""
-    table = []
-    for split in (*SPLITS, CROSS_VALIDATED):
-        here = [row for row in rows if row.split == split]
-        if here:
-            labels = Counter(row.label for row in here)
-            table.append(
-                {
-                    "split": split,
-                    "n_labels": len({(row.emotion, row.label) for row in here if row.label}),
-                    "videos": len(here),
-                    "genuine": labels["genuine"],
-                    "fake": labels["fake"],
-                    "unlabelled": labels[""],
-                    "subjects": len({row.subject for row in here if row.subject}),
-                    "of_unknown": sum(not row.subject for row in here),
-                    "used": sum(row.score is not None for row in here),
-                }
-            )
-    return table
-
-
-def _shared_subjects(rows: Sequence[Prediction]) -> list[str]:
-    splits: dict[str, set[str]] = {}
-    for row in rows:
-        if row.subject:
-            splits.setdefault(row.subject, set()).add(row.split)
-    return sorted(subject for subject, found in splits.items() if len(found) > 1)
-
-
-def _quality(path: str | Path) -> dict[str, dict[str, Any]]:
-    """Read the quality table as rows by video id; what was not measured (NaN) is None."""
-    columns, _ = read_table(path)
-    names = [name for name in columns if name not in ("video_id", "status")]
+def _expressions(path: str | Path) -> dict[str, Any]:
+    """Give what the page needs to play a generated genuine and fake expression beside each other."""
+    made = read_generated(path)
     return {
-        str(video_id): {name: _none_if_nan(columns[name][i]) for name in names}
-        for i, video_id in enumerate(columns["video_id"])
+        "fps": made.fps,
+        "apex": int(movement(made.points, made.neutral).mean(axis=0).argmax()),
+        "head": packed(head_outline(made.neutral)[None]),
+        "neutral": packed(made.neutral[None]),
+        "faces": [packed(made.points[0]), packed(made.points[-1])],
     }
-
-
-def _quality_summary(rows: Sequence[Prediction], quality: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    used = [quality[row.video_id] for row in rows if row.status == "ok"]
-    measures = (
-        ("frames", "frames", 0),
-        ("fps", "frames a second", 1),
-        ("face_share", "share of frames with a face", 3),
-        ("redetections", "re-detections of a lost face", 0),
-        ("lowest_psr", "lowest PSR of the tracker", 1),
-    )
-    summary = []
-    for name, label, digits in measures:
-        values = [row[name] for row in used if row[name] is not None]
-        if values:
-            found = {"least": min(values), "middle": median(values), "most": max(values)}
-            summary.append({"label": label, **{key: f"{value:.{digits}f}" for key, value in found.items()}})
-    return summary
-
-
-def _software(parts: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Collect the versions that the inputs were made with; several of one name are all named."""
-    found: dict[str, set[str]] = {}
-    for part in parts:
-        for name, version in part["software"].items():
-            found.setdefault(name, set()).add(version)
-    return {name: ", ".join(sorted(versions)) for name, versions in sorted(found.items())}
-
-
-def _costs(folder: str | Path | None) -> list[dict[str, Any]]:
-    """Sum Snakemake's benchmark files up by rule: the first part of their path below ``folder``."""
-    if folder is None:
-        return []
-    costs: dict[str, dict[str, Any]] = {}
-    for path in sorted(Path(folder).rglob("*.tsv")):
-        rule = path.relative_to(folder).parts[0].removesuffix(".tsv")
-        with open(path, newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file, delimiter="\t"):
-                cost = costs.setdefault(rule, {"rule": rule, "jobs": 0, "seconds": 0.0, "peak_mb": 0.0})
-                cost["jobs"] += 1
-                cost["seconds"] += float(row["s"])
-                # Snakemake writes NA or - for a job too short to be sampled.
-                peak = row.get("max_rss", "")
-                cost["peak_mb"] = max(cost["peak_mb"], float(peak) if peak not in ("", "-", "NA") else 0.0)
-    return list(costs.values())
 
 
 def environment() -> jinja2.Environment:
@@ -281,10 +199,6 @@ def environment() -> jinja2.Environment:
 
 def _dicts(rows: Sequence[Prediction]) -> list[dict[str, Any]]:
     return [row._asdict() for row in rows]
-
-
-def _none_if_nan(value: Any) -> Any:
-    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _read(name: str) -> str:

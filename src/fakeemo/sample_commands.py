@@ -42,7 +42,7 @@ def add_commands(commands: Any) -> None:
     check = kinds.add_parser(
         "check",
         help="say what is wrong with a sheet and its files, row by row",
-        epilog="example: fakeemo samples check my_samples.tsv --configfile my_config.yaml",
+        epilog="example: fakeemo samples check config/my_samples.tsv",
     )
     check.add_argument("sheet", help="the sample sheet, or a folder of SASE-FE")
     check.add_argument("--no-hash", action="store_true", help="do not look for bit-identical files")

@@ -55,7 +55,7 @@ def scan_folder(
         values = {"split": ""} | fixed | found.groupdict()
         for field, known in allowed.items():
             meaning = words.get(field, {}).get(values[field].lower(), values[field].lower())
-            if meaning not in known and not (field == "split" and field not in found.groupdict()):
+            if meaning not in known and (meaning or field == "label"):
                 option = "--genuine or --fake" if field == "label" else f"--{SPLITS[0]}, --{SPLITS[1]} or --{SPLITS[2]}"
                 raise FakeemoError(
                     f"{path}: {field} '{values[field]}' is none of {', '.join(word for word in known if word)}; say"

@@ -158,6 +158,7 @@ def learn_epoch(
             owner[index],
             learning,
             learner.micro_batch,
+            learner.random,
         )
         if room < learner.micro_batch:
             print(f"{description}: out of memory; goes on with {room} sequences at a time, to the same end", flush=True)

@@ -19,7 +19,16 @@ from fakeemo.errors import FakeemoError
 from fakeemo.samples import CHALLENGE, CROSS_VALIDATED, LABELS, Sample, check_folds, deal_folds
 from fakeemo.sase_fe import read_source
 
-FIGURES = ("accuracy", "roc", "reliability", "pb_space", "learning_curves", "boosting")
+FIGURES = (
+    "accuracy",
+    "roc",
+    "confusion",
+    "reliability",
+    "pb_space",
+    "generation",
+    "learning_curves",
+    "boosting",
+)
 """The report's figures, as in ``fakeemo.figures``, whose import of matplotlib the rules must not pay for."""
 
 ARMS: dict[str, dict[str, dict[str, Any]]] = {
@@ -32,7 +41,8 @@ ARMS: dict[str, dict[str, dict[str, Any]]] = {
 _PACKAGE = Path(__file__).parent
 SCRIPTS = _PACKAGE.parents[1] / "workflow" / "scripts"
 """The rules' scripts; common.smk says where they are, since an installed package does not stand beside them."""
-_SCHEMA = _PACKAGE / "config.schema.yaml"
+
+_SCHEMA = _PACKAGE / "config.schema.yaml"  # a link to the one in workflow/schemas, so that an installed package has it
 _HELD: list[IO[str]] = []
 
 
@@ -291,6 +301,11 @@ def network_of(name: str, model: str, file: str) -> str:
     return f"{own}/{model}/{file}"
 
 
+def ablation_files(config: Mapping[str, Any]) -> list[str]:
+    """Give what the report reads of the ablation: nothing where the config does not ask for one."""
+    return ["results/ablation.json", "results/report/figures/ablation.svg"] if config["ablation"] else []
+
+
 def baselines(sheet: Sheet) -> list[str]:
     """Name the methods beside LSTM-PB + boosting; learning from pairs needs a pair for training in every fold."""
     paired: dict[str, bool] = defaultdict(bool)
@@ -336,6 +351,32 @@ def hold_folder() -> None:
     except OSError as error:
         print(f"{Path.cwd()}: cannot be locked ({error.strerror}); start no second run there", file=sys.stderr)
     _HELD.append(lock)
+
+
+def check_job_arrays(workflow: Any, n_videos: int) -> None:
+    """Refuse a limit on jobs under which Slurm's job arrays would wait for ever.
+
+    Ready jobs of an array that are fewer than fill it, while others are ready that a limit holds back, are never
+    submitted by version 2.8 of Snakemake's plugin.
+
+    Args:
+        workflow: Snakemake's, of which settings of the executor and the scheduler are read.
+        n_videos: which are some two jobs of preprocessing each.
+
+    Raises:
+        FakeemoError: if arrays are wanted, and a limit is below four jobs a video.
+    """
+    if not getattr(workflow.executor_settings, "array_jobs", None):
+        return
+    rate = workflow.scheduling_settings.max_jobs_per_timespan
+    limits = {"jobs": workflow.nodes, "scheduler-subsample": workflow.scheduling_settings.subsample}
+    limits["max-jobs-per-timespan"] = rate and rate.max_jobs
+    for name, limit in limits.items():
+        if limit is not None and limit < 4 * n_videos:
+            raise FakeemoError(
+                f"--{name} {limit} and Slurm's job arrays do not go together: the plugin would wait for ever; give"
+                f" {4 * n_videos} or more, as profiles/slurm does, or --slurm-array-jobs ''"
+            )
 
 
 @cache

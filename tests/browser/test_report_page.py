@@ -1,191 +1,272 @@
-"""The report in a real browser. Needs Chromium (or Chrome) on the path, else these tests are skipped."""
+"""The report in a real browser, from disk. Needs Chromium (or Chrome) on the path, else these tests are skipped."""
 
-import html
-import json
 import re
 import shutil
-import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from report_inputs import EMOTIONS, make_run
+from report_inputs import EMOTIONS, HOSTILE, make_run
 
 from fakeemo.report import write_report
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium, chromium-browser or google-chrome found")
 
-# Runs inside the wrapper page once the report has loaded in a frame of the wanted width; leaves what it saw as JSON.
-PROBE = """
-const view = frame.contentWindow, page = frame.contentDocument;
-const all = (selector) => Array.from(page.querySelectorAll(selector));
-const box = (element) => { const b = element.getBoundingClientRect(); return [b.width, b.height]; };
-const rows = () => all("#videos tbody tr").filter((row) => !row.hidden);
-const cells = (column) => rows().map((row) => row.cells[column].textContent.trim());
-const heading = (title) => all("#videos thead button").find((button) => button.textContent === title);
-const set = (name, value) => {
-  const control = page.querySelector(`#videos [name=${name}]`);
-  control.value = value;
-  control.dispatchEvent(new view.Event("input", { bubbles: true }));
-  const seen = { count: page.getElementById("shown").textContent, ids: cells(0) };
-  control.value = "";
-  control.dispatchEvent(new view.Event("input", { bubbles: true }));
-  return seen;
-};
-const found = {};
-found.figures = all("figure").map((figure) => ({
-  id: figure.id,
-  panels: Array.from(figure.querySelectorAll(".panel svg")).map((svg) => ({
-    size: box(svg),
-    // A drawn mark has an extent and a colour that is not the page's.
-    marks: Array.from(svg.querySelectorAll("path, use")).filter((mark) => {
-      const style = view.getComputedStyle(mark);
-      return Math.max(...box(mark)) > 1 && (style.stroke !== "none" || style.fill !== "none");
-    }).length,
-    texts: Array.from(svg.querySelectorAll("text")).map((text) => text.textContent),
-  })),
-}));
-found.page = { width: page.documentElement.scrollWidth, frame: view.innerWidth };
-found.scripts = all("script").length;
-found.order = [cells(0)];
-found.controls = !page.querySelector("#videos .controls").hidden;
-for (const title of ["Score", "Score", "Video", "Subject"]) {
-  heading(title).click();
-  found.order.push(cells(title === "Score" ? 5 : title === "Video" ? 0 : 1));
-  found.sorted = (found.sorted || []).concat(heading(title).closest("th").getAttribute("aria-sort"));
-}
-found.all = page.getElementById("shown").textContent;
-found.search = set("search", "script>");
-found.emotion = set("emotion", "sadness");
-found.outcome = set("outcome", "excluded");
-found.colours = {
-  ground: view.getComputedStyle(page.body).backgroundColor,
-  text: view.getComputedStyle(page.body).color,
-  figure: view.getComputedStyle(page.querySelector(".panel svg text")).fill,
-};
-"""
-
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("report")
-    write_report(folder / "index.html", folder / "figures", **make_run(folder, hostile=True, trees=10))
-    return folder / "index.html"
-
-
-def visit(report: Path, width: int, *flags: str) -> tuple[dict, list[str]]:
-    """Open the page in a frame ``width`` pixels wide; give what the probe saw, and what went to the console."""
-    wrapper = report.with_name(f"wrapper{width}{len(flags)}.html")
-    wrapper.write_text(
-        f"<!DOCTYPE html><body><iframe id=frame style='width:{width}px;height:900px'"
-        f" srcdoc='{html.escape(report.read_text(), quote=True)}'></iframe><pre id=found></pre>"
-        "<script>const frame = document.getElementById('frame'); frame.addEventListener('load', () => { try {"
-        f"{PROBE} document.getElementById('found').textContent = JSON.stringify(found);"
-        "} catch (error) { console.error(error.stack); } });</script></body>"
-    )
-    done = subprocess.run(
-        [
-            str(CHROMIUM),
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            "--enable-logging=stderr",
-            f"--user-data-dir={report.parent / 'profile'}",
-            "--window-size=1400,1000",
-            "--virtual-time-budget=5000",
-            *flags,
-            "--dump-dom",
-            wrapper.as_uri(),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    console = re.findall(r"CONSOLE.*", done.stderr)
-    (text,) = re.findall(r'<pre id="found">(.*?)</pre>', done.stdout, re.DOTALL)
-    assert text, console
-    return json.loads(html.unescape(text)), console
+    folder = tmp_path_factory.mktemp("run")
+    arguments = make_run(folder, hostile=True, trees=10, tracks=True)
+    write_report(folder / "report/index.html", folder / "report/figures", **arguments)
+    return folder / "report/index.html"
 
 
 @pytest.fixture(scope="module")
-def desktop(report):
-    return visit(report, 1200)
+def browser() -> Iterator[object]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
-def test_nothing_is_written_to_the_console(desktop):
-    assert desktop[1] == []
+@contextmanager
+def visiting(browser, report: Path, width: int = 1200, **settings):
+    """Open the page from disk; afterwards nothing may have been written to the console, or asked of the network."""
+    page = browser.new_page(viewport={"width": width, "height": 900}, **settings)
+    said: list[str] = []
+    asked: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(report.as_uri())
+    yield page
+    page.close()
+    assert said == []
+    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
 
 
-def test_every_chart_is_drawn(desktop):
-    panels = {figure["id"]: figure["panels"] for figure in desktop[0]["figures"]}
-    assert {name: len(found) for name, found in panels.items()} == {
-        "figure-accuracy": 1,
-        "figure-roc": 6,
-        "figure-reliability": 3,
-        "figure-pb_space": 6,
-        "figure-learning_curves": 6,
-        "figure-boosting": 6,
+@pytest.fixture
+def page(browser, report):
+    with visiting(browser, report) as page:
+        yield page
+
+
+def shown_cells(page, column: int) -> list[str]:
+    script = "rows => rows.filter(row => !row.hidden).map(row => row.cells[%d].textContent.trim())"
+    return page.locator("#videos tbody tr").evaluate_all(script % column)
+
+
+def test_every_chart_is_drawn(page):
+    found = page.locator("figure[id]").evaluate_all("""figures => figures.map((figure) => ({
+      id: figure.id,
+      panels: Array.from(figure.querySelectorAll(".panel svg")).map((svg) => ({
+        size: [svg.getBoundingClientRect().width, svg.getBoundingClientRect().height],
+        // A drawn mark has an extent and a colour that is not the page's.
+        marks: Array.from(svg.querySelectorAll("path, use")).filter((mark) => {
+          const box = mark.getBoundingClientRect(), style = getComputedStyle(mark);
+          return Math.max(box.width, box.height) > 1 && (style.stroke !== "none" || style.fill !== "none");
+        }).length,
+        texts: Array.from(svg.querySelectorAll("text")).map((text) => text.textContent),
+      })),
+    }))""")
+    panels = {figure["id"].removeprefix("figure-"): figure["panels"] for figure in found}
+    counts = {"accuracy": 2, "reliability": 3}
+    names = ("accuracy", "roc", "reliability", "pb_space", "generation", "learning_curves", "boosting")
+    assert {name: len(drawn) for name, drawn in panels.items()} == {name: counts.get(name, 6) for name in names}
+    titles = {
+        "accuracy": ("Each video by itself", "By pairs: an easier question"),
+        "reliability": ("training, held out", "validation", "test"),
     }
-    for name, found in panels.items():
-        for panel, emotion in zip(found, EMOTIONS, strict=False):
+    for name, drawn in panels.items():
+        for panel, title in zip(drawn, titles.get(name, EMOTIONS), strict=True):
             assert min(panel["size"]) > 100
             assert panel["marks"] > 5
-            assert emotion in panel["texts"] or name in ("figure-accuracy", "figure-reliability")
-    for panel, title in zip(panels["figure-reliability"], ("training, held out", "validation", "test"), strict=True):
-        assert title in panel["texts"]
+            assert title in panel["texts"]
 
 
-def test_the_table_sorts(desktop):
-    sheet, up, down, videos, subjects = desktop[0]["order"]
-    assert desktop[0]["sorted"] == ["ascending", "descending", "ascending", "ascending"]
+def test_the_table_sorts(page):
+    def order(title: str, column: int) -> list[str]:
+        page.locator("#videos thead button", has_text=re.compile(f"^{title}$")).click()
+        return shown_cells(page, column)
+
+    sheet = shown_cells(page, 0)
+    up, down = order("Score", 5), order("Score", 5)
     assert up[-2:] == down[-2:] == ["–", "–"]  # what has no score stands last both ways
     scores = [float(score) for score in up[:-2]]
     assert len(scores) > 100
-    assert scores == sorted(scores)
     assert len(set(scores)) > 5
+    assert scores == sorted(scores)
     assert [float(score) for score in down[:-2]] == sorted(scores, reverse=True)
-    assert videos == sorted(sheet)
-    assert videos != sheet
-    assert len(subjects) == len(sheet)
+    assert page.locator("#videos th[aria-sort]").get_attribute("aria-sort") == "descending"
+    assert order("Video", 0) == sorted(sheet) != sheet
+    assert len(order("Subject", 1)) == len(sheet)
 
 
-def test_the_table_filters(desktop):
-    found = desktop[0]
-    assert found["controls"]
-    assert found["all"] == "144 of 144 videos"
-    assert found["search"]["count"] == "12 of 144 videos"
-    assert {name[:2] for name in found["search"]["ids"]} == {"11"}
-    assert len(found["emotion"]["ids"]) == 24
-    assert all("sadness" in name for name in found["emotion"]["ids"])
-    assert sorted(found["outcome"]["ids"]) == ["00_contempt_fake", "11_surprise_fake"]
+def test_the_table_filters(page):
+    count = page.locator("#shown")
+    assert count.inner_text() == "144 of 144 videos"
+    page.get_by_label("Search").fill("script>")
+    assert count.inner_text() == "12 of 144 videos"
+    assert {name[:2] for name in shown_cells(page, 0)} == {"11"}
+    page.get_by_label("Search").fill("")
+    page.get_by_label("Emotion").select_option("sadness")
+    assert len(shown_cells(page, 0)) == 24
+    assert all("sadness" in name for name in shown_cells(page, 0))
+    page.get_by_label("Emotion").select_option("")
+    page.get_by_label("Outcome").select_option("excluded")
+    assert sorted(shown_cells(page, 0)) == ["00_contempt_fake", "11_surprise_fake"]
 
 
-def test_text_from_data_made_no_elements(desktop):
-    assert desktop[0]["scripts"] == 1
+def test_a_click_on_a_row_plays_its_landmarks(page):
+    page.locator("#videos tbody tr", has_text="10_anger_fake").locator("td").nth(3).click()
+    player = page.get_by_role("dialog", name="10_anger_fake")
+    player.wait_for()
+    lines = player.locator("svg.face .lines")
+    moved = "first => document.querySelector('#player svg.face .lines').getAttribute('d') !== first"
+    page.wait_for_function(moved, arg="")
+    first = lines.get_attribute("d")
+    page.wait_for_function(moved, arg=first)
+    player.get_by_role("button", name="Pause").click()
+    still = lines.get_attribute("d")
+    page.wait_for_timeout(200)
+    assert lines.get_attribute("d") == still
+    # 68 landmarks are 68 corners of lines; of the network's 40 points each is a dot.
+    assert len(re.findall(r"[ML]", still)) == 68
+    assert player.locator("svg.face .dots").get_attribute("d").count("h0") == 40
+    verdict = player.locator(".verdict").inner_text()
+    assert re.fullmatch(r"Score 0\.\d{3}, probability of fake: called \w+, \w+\.", verdict)
+    assert player.locator(".states").inner_text() == "Frames: detected 1, tracked 33, lost 5, redetected 1."
+    assert player.locator("svg.psr .curve").get_attribute("d").count("L") > 20
+    assert player.locator("svg.psr rect").count() == 5
+    assert player.locator(".sheet img").evaluate("image => image.decode().then(() => image.naturalWidth)") == 100
+
+    # A lost face has neither landmarks nor a box, and the slider says so.
+    slider = player.get_by_role("slider", name="Frame")
+    slider.fill("22")
+    assert slider.get_attribute("aria-valuetext").startswith("frame 22 of 39, 0.73 s: lost, PSR ")
+    assert slider.get_attribute("aria-valuetext").endswith(", no landmarks")
+    assert lines.get_attribute("d") == player.locator("svg.face .box").get_attribute("d") == ""
 
 
-def test_a_phone_needs_no_sideways_scrolling_and_dark_is_readable(report):
-    found, console = visit(report, 360, "--blink-settings=preferredColorScheme=0")
-    assert console == []
-    assert found["page"]["width"] <= found["page"]["frame"] == 360
-    assert all(min(panel["size"]) > 100 for figure in found["figures"] for panel in figure["panels"])
-    ground, text, figure = (luminance(found["colours"][name]) for name in ("ground", "text", "figure"))
-    assert ground < 0.1
-    for ink in (text, figure):
-        assert (ink + 0.05) / (ground + 0.05) > 7
+def test_the_player_by_keyboard(page):
+    page.get_by_label("Split").select_option("test")
+    names = shown_cells(page, 0)
+    page.get_by_role("button", name=names[1], exact=True).focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("dialog", name=names[1]).wait_for()
+    page.get_by_role("button", name="Next").press("Enter")
+    page.get_by_role("dialog", name=names[2]).wait_for()
+    page.get_by_role("button", name="Previous").press("Enter")
+    page.get_by_role("dialog", name=names[1]).wait_for()
+    page.locator("#player").get_by_role("slider", name="Frame").press("Home")
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#player .now").inner_text().startswith("frame 1 of 39")
+    page.keyboard.press("Escape")
+    page.get_by_role("dialog").wait_for(state="hidden")
+    assert page.evaluate("document.activeElement.textContent") == names[1]
 
 
-def test_light_is_readable(desktop):
-    ground, text, figure = (luminance(desktop[0]["colours"][name]) for name in ("ground", "text", "figure"))
-    assert ground > 0.9
-    for ink in (text, figure):
-        assert (ground + 0.05) / (ink + 0.05) > 7
+def test_a_video_that_could_not_be_used_says_so(page):
+    page.get_by_label("Outcome").select_option("excluded")
+    page.get_by_role("button", name="11_surprise_fake", exact=True).click()
+    page.get_by_text("No landmarks: no face was found in this video.").wait_for()
+    assert page.locator("#player .verdict").inner_text() == "No score."
+    assert HOSTILE in page.locator("#player .facts").inner_text()
+
+
+def test_a_point_of_the_pb_space_plays_its_video(page):
+    point = page.locator("#figure-pb_space [data-video]").first
+    point.dispatch_event("click")
+    page.get_by_role("dialog", name=point.get_attribute("data-video")).wait_for()
+    assert page.locator("#figure-pb_space [data-video]").count() == 142  # all but the two that have no PB vector
+
+
+def test_generated_expressions_play_beside_each_other(page):
+    section = page.locator("#generated")
+    mouth = "svg.%s .shut"
+    moved = "rest => document.querySelector('#generated svg.genuine .shut').getAttribute('d') !== rest"
+    panels = section.locator(".beside")
+    assert panels.count() == len(EMOTIONS)
+    genuine, fake = (panels.first.locator(mouth % label) for label in ("genuine", "fake"))
+    slider = section.get_by_role("slider", name="Frame")
+    slider.fill("0")
+    rest = genuine.get_attribute("d")
+    assert fake.get_attribute("d") == rest
+    section.get_by_role("button", name="Play").click()
+    page.wait_for_function(moved, arg=rest)
+    section.get_by_role("button", name="Pause").click()
+    slider.fill("15")
+    opened = genuine.get_attribute("d")
+    assert len({rest, opened, fake.get_attribute("d")}) == 3
+    section.get_by_role("combobox", name="Movement").select_option("4")
+    assert genuine.get_attribute("d") != opened
+    assert section.locator(".now").inner_text().endswith("movement × 4, difference × 1")
+
+
+def test_text_from_data_made_no_elements(page):
+    assert page.locator("script:not([type])").count() == 1
+    assert page.locator("#videos td", has_text=HOSTILE).count() == 12
+
+
+def test_a_page_that_was_moved_says_what_is_not_beside_it(browser, report, tmp_path):
+    alone = tmp_path / "index.html"
+    alone.write_text(report.read_text())
+    page = browser.new_page()
+    page.goto(alone.as_uri())
+    page.get_by_role("button", name="10_anger_fake", exact=True).click()
+    page.get_by_text("Its landmarks are not beside this page (videos/10_anger_fake.js)").wait_for()
+    page.get_by_text("The contact sheets are not beside this page.").wait_for()
+    page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1200])
+def test_accessible_and_no_sideways_scrolling(browser, report, scheme, width):
+    from axe_playwright_python.sync_playwright import Axe
+
+    with visiting(browser, report, width, color_scheme=scheme) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert all(
+            min(size.values()) > 100
+            for size in page.locator(".panel svg").evaluate_all(
+                "all => all.map(svg => ({w: svg.getBoundingClientRect().width, h: svg.getBoundingClientRect().height}))"
+            )
+        )
+        # axe-core checks contrast, names and roles, headings, keyboard access, among 90 rules.
+        found = Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
+        page.get_by_role("button", name="10_anger_fake", exact=True).click()
+        page.locator("svg.psr .cursor").wait_for(state="attached")
+        found = Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
+        assert page.locator("#player").evaluate("dialog => dialog.scrollWidth <= dialog.clientWidth")
+
+
+def test_figures_follow_the_colour_scheme(browser, report):
+    for scheme, ground in (("light", (0.9, 1)), ("dark", (0, 0.1))):
+        with visiting(browser, report, color_scheme=scheme) as page:
+            colours = page.evaluate("""[getComputedStyle(document.body).backgroundColor,
+              getComputedStyle(document.querySelector(".panel svg text")).fill]""")
+            dark, bright = sorted(luminance(colour) for colour in colours)
+            assert ground[0] <= luminance(colours[0]) <= ground[1]
+            assert (bright + 0.05) / (dark + 0.05) > 7
+
+
+def test_on_paper_all_is_unfolded_and_nothing_is_cut(browser, report):
+    with visiting(browser, report, 703) as page:  # A4 between margins of 12 mm, at 96 dpi
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        page.emulate_media(media="print")
+        assert page.locator("details:not([open])").count() == 0
+        assert not page.locator("nav").is_visible()
+        assert not page.locator("#generated .transport").is_visible()
+        assert page.locator("#generated svg.genuine").first.is_visible()
+        heights = "all => all.map(box => getComputedStyle(box).maxHeight)"
+        assert set(page.locator(".scroll").evaluate_all(heights)) == {"none"}
+        assert page.evaluate("document.documentElement.scrollWidth") <= 703
 
 
 def luminance(colour: str) -> float:

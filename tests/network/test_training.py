@@ -243,6 +243,7 @@ SGD = LearningSettings(
     epochs=14, batch_size=2, weight_rate=0.5, pb_rate=2.0, patience=2, closed_loop=0.5, pb="sequence"
 )
 ADAM = replace(SGD, optimiser="adam", weight_rate=0.01, pb_optimiser="adam", pb_rate=0.05, schedule="linear")
+ADAM = replace(ADAM, pb_noise=0.2, pb_decay=1e-3)
 VIDEOS = {"a": "genuine", "b": "fake", "c": "genuine", "d": "fake", "e": "fake"}  # three batches an epoch
 
 
@@ -265,6 +266,28 @@ def doomed_training(learning, tables, folder, log, share, killed_by, place, coun
     setattr(module, place, function)
     resume = folder / "anger.safetensors"
     train_emotion(tables, VIDEOS, folder / "model", learning=learning, resume=resume, code="1", **SURVIVES)
+
+
+def test_pb_noise_moves_where_the_gradient_is_taken_and_pb_decay_pulls_to_zero():
+    sequences, labels = two_classes(videos=2, variants=1)
+    start, noise = torch.randn(2, 3), np.random.default_rng(5).standard_normal((2, 3), np.float32)
+
+    def step(at, **changes):
+        torch.manual_seed(0)
+        model, pb = LSTMPB(replace(NETWORK, features=sequences.x.shape[2])), torch.clone(at)
+        optimiser = torch.optim.SGD(model.parameters(), lr=0.5)
+        random = np.random.default_rng(5)
+        settings = replace(QUICK, **changes)
+        learn_batch(model, optimiser, pb, plain(pb), sequences, np.arange(2), settings, random=random)
+        return pb - at, model.state_dict()
+
+    moved, weights = step(start + 0.2 * torch.from_numpy(noise))
+    decayed, same_weights = step(start, pb_noise=0.2, pb_decay=0.1)
+    torch.testing.assert_close(decayed, moved - 0.9 * 0.1 * start)
+    torch.testing.assert_close(same_weights, weights)
+    assert not torch.allclose(step(start)[0], moved), "the case needs noise that matters"
+    with pytest.raises(ValueError, match="generator"):
+        learn_batch(None, None, start, plain(start), sequences, labels, replace(QUICK, pb_noise=0.2))
 
 
 @pytest.mark.parametrize("learning", [SGD, ADAM], ids=["sgd", "adam"])

@@ -6,13 +6,30 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from fakeemo.boosting import BoostingSettings, fit_boosting
 from fakeemo.evaluation import evaluate
+from fakeemo.playback import write_playback
 from fakeemo.tables import write_table
 
 EMOTIONS = ("anger", "contempt", "disgust", "happiness", "sadness", "surprise")
+# Forty points about as on a face: brows, nose, eyes, lips, and four at its sides; of a crop, y down.
+NEUTRAL = [
+    *([x, -0.5] for x in np.linspace(-0.6, -0.2, 5)),
+    *([x, -0.5] for x in np.linspace(0.2, 0.6, 5)),
+    [0, 0.0],
+    *([x, 0.1] for x in np.linspace(-0.2, 0.2, 5)),
+    *([-0.4 + 0.15 * np.cos(a), -0.3 - 0.06 * np.sin(a)] for a in np.linspace(np.pi, -2 / 3 * np.pi, 6)),
+    *([0.4 + 0.15 * np.cos(a), -0.3 - 0.06 * np.sin(a)] for a in np.linspace(np.pi, -2 / 3 * np.pi, 6)),
+    *([0.3 * np.cos(a), 0.45 - 0.1 * np.sin(a)] for a in np.linspace(np.pi, -3 / 4 * np.pi, 8)),
+    [-0.8, -0.4],
+    [0.8, -0.4],
+    [-0.5, 0.2],
+    [0.5, 0.2],
+]
+JPEG = cv2.imencode(".jpg", np.full((60, 100, 3), 200, np.uint8))[1].tobytes()
 HOSTILE = "<script>alert('x')</script>"
 
 
@@ -66,6 +83,48 @@ def make_samples(
     ]
 
 
+def write_generated(path: Path, *, n_pb: int = 8, frames: int = 30, seed: int = 0) -> None:
+    """Write what a network generated: a mouth that opens, less far under the PB vector of fake."""
+    rng = np.random.default_rng(seed)
+    neutral = np.array(NEUTRAL)
+    points = np.tile(neutral, (2, frames, 1, 1))
+    opening = np.sin(np.linspace(0, np.pi, frames))
+    points[0, :, 33:36, 1] += 0.2 * opening[:, None]
+    points[1, :, 33:36, 1] += 0.1 * opening[:, None]
+    flat = points.transpose(0, 1, 3, 2).reshape(2 * frames, 80)
+    names = [f"{axis}_{i}" for axis in "xy" for i in range(40)]
+    write_table(
+        path,
+        {"share_fake": np.repeat([0.0, 1.0], frames), **dict(zip(names, flat.T, strict=True))},
+        kind="generated",
+        parameters={"fps": 30.0, "class_pb": rng.normal(size=(2, n_pb)).tolist(), "neutral": neutral.tolist()},
+    )
+
+
+def write_tracks(folder: Path, video_id: str, *, frames: int = 40, seed: int = 0, status: str = "ok") -> None:
+    """Write a video's face boxes and landmarks: a face that nods, and is lost for a while; none if it is not ok."""
+    rng = np.random.default_rng(seed)
+    n = frames if status == "ok" else 0
+    times = np.arange(n) / 30
+    nod = 5 * np.sin(4 * times)
+    states = np.array(["detected", *["tracked"] * 19, *["lost"] * 5, "redetected", *["tracked"] * 14], object)[:n]
+    lost = states == "lost"
+    columns = {"frame": np.arange(n, dtype=np.int32), "timestamp": times}
+    box = {"x": 100 + 0 * nod, "y": 80 + nod, "w": 120 + 0 * nod, "h": 120 + 0 * nod}
+    psr = np.where((states == "tracked") | lost, rng.gamma(20, 2, n), np.nan)
+    kind: dict[str, Any] = {"parameters": {"psr_threshold": 8}, "status": status}
+    write_table(
+        folder / f"{video_id}_roi.parquet",
+        columns | {name: np.where(lost, np.nan, side) for name, side in box.items()} | {"psr": psr, "state": states},
+        kind="rois",
+        **kind,
+    )
+    x, y = 100 + 120 * rng.random(68), 80 + 120 * rng.random(68)
+    marks = {f"x_{i}": np.where(lost, np.nan, x[i]) for i in range(68)}
+    marks |= {f"y_{i}": np.where(lost, np.nan, y[i] + nod) for i in range(68)}
+    write_table(folder / f"{video_id}_marks.parquet", columns | {"success": ~lost} | marks, kind="landmarks", **kind)
+
+
 def of_training(samples: list[dict[str, str]], column: str) -> dict[str, str]:
     """Give a column of the labelled training videos, by id."""
     return {s["video_id"]: s[column] for s in samples if s["split"] == "train" and s["label"]}
@@ -81,8 +140,12 @@ def make_run(
     seed: int = 0,
     emotions: Sequence[str] = EMOTIONS,
     test_labels: bool = True,
+    tracks: bool = False,
 ) -> dict[str, Any]:
-    """Write a run's files into ``folder`` with the real boosting and evaluation; give ``write_report``'s arguments."""
+    """Write a run's files into ``folder`` with the real boosting and evaluation; give ``write_report``'s arguments.
+
+    With ``tracks`` every video has landmarks to be played, and a contact sheet.
+    """
     samples = make_samples(n_subjects, hostile, emotions)
     # One validation video without a label; two videos that cannot be used, one of them in test.
     next(sample for sample in samples if sample["split"] == "valid")["label"] = ""
@@ -111,11 +174,14 @@ def make_run(
         kind="quality",
     )
     settings = BoostingSettings(trees=trees, rate=0.2, reg_lambda=5.0)
-    files: dict[str, dict[str, Path]] = {"networks": {}, "histories": {}, "pb_tables": {}, "boosting": {}}
+    names = ("networks", "histories", "pb_tables", "generated", "boosting")
+    files: dict[str, dict[str, Path]] = {name: {} for name in names}
     for k, emotion in enumerate(emotions):
         here = [s for s in samples if s["emotion"] == emotion and s["video_id"] not in bad]
         files["pb_tables"][emotion] = folder / f"{emotion}.parquet"
         write_pb_table(files["pb_tables"][emotion], here, effect=effect, seed=seed + k)
+        files["generated"][emotion] = folder / f"{emotion}_generated.parquet"
+        write_generated(files["generated"][emotion], seed=seed + k)
         files["boosting"][emotion] = folder / f"{emotion}.json"
         fit_boosting(
             files["pb_tables"][emotion],
@@ -130,6 +196,13 @@ def make_run(
         files["networks"][emotion].write_text(json.dumps({"device": "cpu", "software": {"torch": "2.13.0"}}))
         files["histories"][emotion] = folder / f"{emotion}.csv"
         _write_history(files["histories"][emotion], rng)
+    made = folder / "report" / "videos"
+    for k, (sample, (status, _)) in enumerate(zip(samples, statuses, strict=True) if tracks else ()):
+        write_tracks(folder, sample["video_id"], seed=k, status=status)
+        (folder / f"{sample['video_id']}.jpg").write_bytes(JPEG)
+    tracked = [sample["video_id"] for sample in samples] if tracks else []
+    rois, marks = ({name: folder / f"{name}_{kind}.parquet" for name in tracked} for kind in ("roi", "marks"))
+    write_playback(rois, marks, made)
     evaluate(
         list(files["pb_tables"].values()),
         [folder / f"{emotion}.ubj" for emotion in emotions],
@@ -143,6 +216,8 @@ def make_run(
         "predictions": folder / "predictions.csv",
         "metrics": folder / "metrics.json",
         "qc": folder / "videos.parquet",
+        "playback_dir": made,
+        "sheets_dir": folder,
         "config": {"samples": "config/samples.tsv", "demo": {"effect_size": effect}, "boosting": {"trees": trees}},
     }
 

@@ -104,7 +104,7 @@ def test_files_hold_the_table(tmp_path):
     for name, rows in methods.items():
         files[name] = tmp_path / f"{name}.csv"
         write_predictions(files[name], rows)
-    out = [tmp_path / name for name in ("ablation.csv", "ablation.json", "ablation.html")]
+    out = [tmp_path / name for name in ("ablation.csv", "ablation.json", "ablation.html", "figures/ablation.svg")]
     write_ablation(files, PROTOCOL, *out, demo=True)
     with open(out[0], newline="") as file:
         table = {row["method"]: row for row in csv.DictReader(file)}

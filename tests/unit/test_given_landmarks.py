@@ -110,6 +110,7 @@ def test_rows_in_any_order_and_the_face_seen_most(tmp_path):
         (openface(timestamp=[0, 1, 1, 2, 3, 4]), "timestamp must hold seconds that rise"),
         (openface(x_3=["left"] * 6), "column x_3 must hold numbers"),
         (openface(frame=[0.5] * 6), "frame must hold whole numbers"),
+        (openface(frame=[1, 2, 3, 4, 5, 10**9]), "6 frames between 0 and 999999999; are these frame numbers"),
     ],
 )
 def test_columns_are_checked(tmp_path, columns, words):

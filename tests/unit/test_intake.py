@@ -36,6 +36,7 @@ def test_the_range_is_that_of_the_usable_training_videos(tmp_path):
     intake = read_intake(tmp_path)
     assert intake["n_videos"] == 2
     assert intake["settings"] == SETTINGS
+    assert intake["sources"] == ["video"]
     expected = {"fps": [25, 25], "seconds": [4, 6], "face_px": [80, 120], "missing_share": [0, 0.1]}
     assert intake["ranges"].keys() == expected.keys()
     for name, limits in expected.items():
@@ -59,7 +60,11 @@ RANGES = {"fps": [25, 30], "seconds": [4, 6], "face_px": [80, 120], "missing_sha
 )
 def test_what_lies_outside_is_said(changes, words):
     inside = {"frames": 100, "fps": 28, "seconds": 5, "face_px": 100, "missing_share": 0.05}
-    assert out_of_range(inside | changes, RANGES) == words
+    intake = {"ranges": RANGES, "sources": ["video"]}
+    assert out_of_range(inside | changes, "video", intake) == words
+    assert out_of_range(inside | changes, "landmarks", intake) == [
+        "judged by its landmarks; training was by video", *words,
+    ]  # fmt: skip
 
 
 def test_a_model_without_it_is_named(tmp_path):

@@ -5,12 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from report_inputs import EMOTIONS, HOSTILE, make_run
+from report_inputs import EMOTIONS, HOSTILE, NEUTRAL, make_run
 
-from fakeemo.evaluation import read_predictions
-from fakeemo.figures import FIGURES, falls, held_out_training, principal_plane
+from fakeemo.ablation import write_ablation
+from fakeemo.evaluation import Prediction, read_predictions, write_predictions
+from fakeemo.figures import FIGURES, held_out_training
+from fakeemo.figures_learned import falls, principal_axes
 from fakeemo.pairing import PRESUMES
 from fakeemo.report import headline, write_report
+from fakeemo.report_tables import worth_a_look
+from fakeemo.tables import read_header, read_table
 
 
 class Page(HTMLParser):
@@ -60,7 +64,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
-    arguments = make_run(folder, hostile=True)
+    arguments = make_run(folder, hostile=True, tracks=True)
     write_report(folder / "report/index.html", folder / "report/figures", **arguments)
     return folder, arguments
 
@@ -297,7 +301,8 @@ def test_every_video_is_in_the_table(run, page):
 def test_text_from_data_stays_text(html, page):
     assert HOSTILE not in html
     assert "&lt;script&gt;alert" in html
-    assert sum(tag == "script" for tag, _ in page.elements) == 1
+    kinds = [attributes.get("type", "") for tag, attributes in page.elements if tag == "script"]
+    assert sorted(kinds) == ["", "application/json", "application/json"]
     # The subject of that name has twelve videos, and one reason says the same.
     assert page.text.count(HOSTILE) == 12 + 1
 
@@ -307,10 +312,12 @@ def test_the_page_asks_for_nothing_from_elsewhere(html, page):
         assert tag not in ("link", "iframe", "object", "embed", "base"), tag
         for name in ("src", "href", "xlink:href", "action", "data", "poster", "srcset"):
             value = attributes.get(name, "#")
-            assert value.startswith(("#", "figures/")), f"{tag} {name}={value}"
+            # The contact sheets lie beside the run's tables, one folder up.
+            assert value.startswith(("#", "figures/")) or re.fullmatch(r"\.\./\w+\.jpg", value), f"{tag} {name}={value}"
     assert not [target for target in re.findall(r"url\(\s*['\"]?([^)]*)", html) if not target.startswith("#")]
     assert "@import" not in html
     assert "default-src 'none'" in html
+    assert not re.findall(r"https?://(?!www\.w3\.org/)", html)
 
 
 def test_ids_are_unique_and_links_lead_somewhere(page, run):
@@ -340,17 +347,24 @@ def test_every_figure_has_its_files_and_a_described_panel_for_each_emotion(run, 
         "Learning curve",
         "Held-out log-loss by number of trees",
     ):
-        assert [label for label in labels if label.startswith(what)] == [f"{what}: {emotion}" for emotion in EMOTIONS]
+        found = [re.fullmatch(rf"{what}: (\w+): .*\d.*", label) for label in labels if label.startswith(what)]
+        assert [match[1] for match in found if match] == list(EMOTIONS), "each panel is put into words, with numbers"
 
 
 def test_numbers_behind_the_figures(run, metrics):
     folder = run[0] / "report/figures"
     lines = (folder / "accuracy.csv").read_text().splitlines()
     test = metrics["splits"]["test"]["overall"]
-    assert lines[0] == "split,emotion,n,correct,accuracy,low,high,balanced_accuracy,auc,auc_low,auc_high,p_value"
+    assert lines[0] == (
+        "split,emotion,n,correct,accuracy,low,high,balanced_accuracy,auc,auc_low,auc_high,p_value,"
+        "n_pairs,pairs_correct,paired_accuracy,paired_low,paired_high"
+    )
     row = next(line for line in lines if line.startswith("test,all,")).split(",")
     assert row[9:11] == ["", ""]  # no interval of two subjects
     assert float(row[11]) == pytest.approx(test["permutation"]["p"])
+    paired = test["paired"]
+    expected = [paired["n_pairs"], paired["correct"], paired["accuracy"], *paired["interval"]]
+    assert [float(cell) for cell in row[12:]] == pytest.approx(expected)
     assert [float(cell) for cell in row[2:5]] == pytest.approx([test["n"], test["correct"], test["accuracy"]])
     # The area under the curve in the file is the AUC of the metrics.
     roc = [line.split(",") for line in (folder / "roc.csv").read_text().splitlines()[1:]]
@@ -359,11 +373,84 @@ def test_numbers_behind_the_figures(run, metrics):
         assert np.trapezoid(points[:, 1], points[:, 0]) == pytest.approx(cell["auc"])
 
 
+def test_confusion_and_pb_space_in_numbers(run, metrics):
+    folder = run[0] / "report/figures"
+    rows = [line.split(",") for line in (folder / "confusion.csv").read_text().splitlines()]
+    assert rows[0] == ["split", "emotion", "label", "called_genuine", "called_fake"]
+    found = {tuple(row[:3]): [int(cell) for cell in row[3:]] for row in rows[1:]}
+    for label, counts in metrics["splits"]["test"]["emotions"]["anger"]["confusion"].items():
+        assert found["test", "anger", label] == [counts["genuine"], counts["fake"]]
+
+    # The learned vectors stand on the plane of the recognised ones, as far apart as their projections are.
+    rows = [line.split(",") for line in (folder / "pb_space.csv").read_text().splitlines()]
+    points = {tuple(row[:4]): [float(cell) for cell in row[4:]] for row in rows[1:]}
+    genuine, fake = (np.array(points["anger", "", "learned", label]) for label in ("genuine", "fake"))
+    table, _ = read_table(run[1]["pb_tables"]["anger"])
+    vectors = np.stack([table[f"pb_{i}"] for i in range(8)], axis=1).reshape(-1, 3, 8).mean(axis=1)
+    learned = np.array(read_header(run[1]["generated"]["anger"])["parameters"]["class_pb"])
+    plane = np.linalg.svd(vectors - vectors.mean(axis=0))[2][:2]
+    assert np.linalg.norm(genuine - fake) == pytest.approx(np.linalg.norm(plane @ (learned[0] - learned[1])), rel=1e-4)
+
+
+def test_generated_movement_in_numbers(run):
+    lines = (run[0] / "report/figures/generation.csv").read_text().splitlines()
+    assert lines[0] == "emotion,frame,seconds,genuine_moved,fake_moved,apart"
+    rows = [[float(cell) for cell in line.split(",")[1:]] for line in lines[1:] if line.startswith("anger,")]
+    assert [row[0] for row in rows] == list(range(30))
+    assert rows[3][1] == pytest.approx(0.1)
+    eyes = np.linalg.norm(np.subtract(NEUTRAL[25], NEUTRAL[16]))
+    apex = max(rows, key=lambda row: row[2])
+    # Three of forty points move: 0.2 sin as genuine, half as far as fake.
+    expected = 100 * 3 / 40 * 0.2 * np.sin(np.pi * apex[0] / 29) / eyes
+    assert apex[2:] == pytest.approx([expected, expected / 2, expected / 2])
+
+
+def test_what_is_worth_a_look_is_shown_with_its_contact_sheet(run, page):
+    quality, _ = read_table(run[1]["qc"])
+    used = quality["status"] == "ok"
+    worst = quality["video_id"][used][np.argsort(quality["face_share"][used])[:4]]
+    shown = [attributes["src"] for tag, attributes in page.elements if tag == "img" and "loading" in attributes]
+    assert {f"../{video}.jpg" for video in worst} < set(shown)
+    assert all((run[0] / "report" / sheet).is_file() for sheet in shown)
+    # The excluded ones too.
+    assert {"../00_contempt_fake.jpg", "../11_surprise_fake.jpg"} < set(shown)
+
+
+def test_a_video_is_worth_a_look_for_what_is_wrong_with_it():
+    names = ("a", "b", "c")
+    rows = [Prediction(name, "s", "anger", "test", "", 0.5, "fake", None, 1, "ok") for name in names]
+    good = {"face_share": 1.0, "redetections": 0, "lowest_psr": 30.0}
+    quality = {"a": good, "b": good | {"face_share": 0.5, "lowest_psr": 9.0}, "c": good | {"lowest_psr": None}}
+    assert worth_a_look(rows, quality, n=1) == [
+        {"video_id": "b", "why": "a face in 50.0% of the frames; lowest PSR 9.0"}
+    ]
+    bad = [row._replace(status="no_face") for row in rows]
+    assert worth_a_look(bad, quality) == []
+
+
+def test_the_ablation_has_its_section_where_the_run_has_one(run, page, tmp_path):
+    assert "Not part of this run" in page.text
+    paper = read_predictions(run[1]["predictions"])
+    write_predictions(tmp_path / "other.csv", paper)
+    methods = {"paper": run[1]["predictions"], "direct": tmp_path / "other.csv"}
+    out = [tmp_path / name for name in ("ablation.csv", "ablation.json", "ablation.html", "figures/ablation.svg")]
+    write_ablation(methods, "split of the sample sheet", *out, demo=False)
+    write_report(tmp_path / "index.html", tmp_path / "figures", **run[1], ablation=[out[1], out[3]])
+    whole = Page((tmp_path / "index.html").read_text())
+    rows = whole.rows("Test, each video by itself and by pairs")
+    assert list(rows) == ["LSTM-PB + boosting", "rival: facial activity, each video by itself"]
+    assert "Not part of this run" not in whole.text
+    assert whole.open == []
+    assert len(out[3].with_suffix(".csv").read_text().splitlines()) == 1 + 2 * 2
+
+
 def test_equal_inputs_give_equal_files_and_times_only_if_asked_for(run, html, tmp_path):
     folder, arguments = run
-    write_report(tmp_path / "report/index.html", tmp_path / "report/figures", **arguments)
+    again = folder / "again"  # as far from the contact sheets, which the page links to
+    arguments = arguments | {"playback_dir": again / "videos"}
+    write_report(again / "index.html", again / "figures", **arguments)
     for path in [folder / "report/index.html", *(folder / "report/figures").iterdir()]:
-        assert (tmp_path / path.relative_to(folder)).read_bytes() == path.read_bytes(), path.name
+        assert (again / path.relative_to(folder / "report")).read_bytes() == path.read_bytes(), path.name
     assert "Peak memory" not in html
 
 
@@ -381,25 +468,26 @@ def test_a_run_with_little_in_it_and_with_costs(tmp_path):
     assert "They say nothing about people" not in page.text
     assert page.rows("Test, each")["all"][:3] == ["0 of 0", "–", "–"]
     (costs,) = (rows for _, rows in page.tables if rows[0][0] == "Rule")
-    assert sorted(costs[1:]) == [["evaluate", "1", "3.0", "0"], ["roi", "2", "3.5", "96"]]
+    assert costs[1:] == [["roi", "2", "3.5", "1.8", "2.0", "96"], ["evaluate", "1", "3.0", "3.0", "3.0", "0"]]
+    assert re.search(r"Jobs ran from \d{4}-\d\d-\d\d \d\d:\d\d to \d{4}-", page.text)
     assert "samples: mine.tsv" in page.text
 
 
-def test_principal_plane():
+def test_principal_axes():
     rng = np.random.default_rng(0)
     basis = np.linalg.qr(rng.normal(size=(6, 6)))[0]
     points = 5 + rng.normal(size=(50, 2)) @ (np.array([[3.0], [1.0]]) * basis[:2])
-    plane, shares = principal_plane(points)
+    axes, shares = principal_axes(points)
     assert shares.sum() == pytest.approx(1)
     assert shares[0] > shares[1] > 0
     # All variance lies in the plane, so distances survive the projection.
+    plane = points @ axes.T
     np.testing.assert_allclose(
         np.linalg.norm(plane[:1] - plane, axis=1), np.linalg.norm(points[:1] - points, axis=1), atol=1e-9
     )
-    mirrored, _ = principal_plane(points[::-1])
-    np.testing.assert_allclose(mirrored[::-1], plane, atol=1e-9)
+    np.testing.assert_allclose(principal_axes(points[::-1])[0], axes, atol=1e-9)
     for few in (np.ones((1, 6)), np.ones((3, 6)), rng.normal(size=(4, 1))):
-        assert principal_plane(few)[0].shape == (len(few), 2)
+        assert principal_axes(few)[0].shape == (2, few.shape[1])
 
 
 def test_the_page_of_a_thousand_videos_and_5000_trees_stays_small(tmp_path):

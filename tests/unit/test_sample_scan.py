@@ -1,5 +1,7 @@
 """Sample sheets from file names of any form."""
 
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -70,6 +72,7 @@ def test_a_field_that_stands_twice_must_agree(tmp_path):
         ("{subject}_{label}_{emotion}.avi", {"label": "fake"}, "so --label cannot be given too"),
         ("{subject}-{label}-{emotion}.avi", {}, "no file matches"),
         ("{subject}_{label}_{emotion}.avi", {}, "label 'deliberate' is none of genuine, fake; say with --genuine"),
+        ("*_{emotion}.avi", {"subject": "1", "label": "fake", "split": "dev"}, "split 'dev' is none of train, valid"),
         ("{split}_*_{emotion}.avi", {"subject": "1", "label": "fake"}, "split 'p1' is none of train, valid, test; say"),
     ],
 )
@@ -94,3 +97,25 @@ def test_the_command_takes_emotions_and_synonyms_from_the_config(tmp_path, capsy
         (subject, "joy", label) for subject in ("001", "002") for label in ("genuine", "fake")
     }
     assert (tmp_path / "samples.tsv").read_text().startswith("video_id\tpath\tsubject\temotion\tlabel\n")
+
+
+GUIDE = (Path(__file__).parents[2] / "docs" / "your_videos.md").read_text()
+SETS = {
+    "nemo": ["001_deliberate_smile_2.mp4", "001_spontaneous_smile_1.mp4"],
+    "spos": ["posed/001/smile_1.avi", "spontaneous/001/smile_2.avi"],
+    "mmi": ["posed/S001-001.avi", "spontaneous/S002-004.avi"],
+    "bbc": ["fake/08.mp4", "genuine/07.mp4"],
+}
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_the_commands_of_the_guide_read_such_names(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    folder(tmp_path / name, *SETS[name])
+    (command,) = re.findall(rf"`(fakeemo samples scan {name} [^`]*)`", GUIDE)
+    (config,) = re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)
+    (tmp_path / "my_config.yaml").write_text(config)
+    assert main(shlex.split(command)[1:]) == 0
+    samples = read_samples("samples.tsv", ["happiness"], cross_validated=True)
+    assert [(s.emotion, s.label) for s in samples] == [("happiness", "fake"), ("happiness", "genuine")]
+    assert all(s.subject in SETS[name][k] for k, s in enumerate(samples))

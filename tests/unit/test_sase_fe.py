@@ -113,6 +113,7 @@ def test_a_pickle_that_runs_something_is_refused_and_runs_nothing(tmp_path):
         ("a.pkl", pickle.dumps(["a.mp4"]), "must hold one dict"),
         ("a.pkl", pickle.dumps({"a.mp4": 1}), "must hold one dict"),
         ("a.pkl", b"\x80\x04broken", "not a pickle that can be read safely"),
+        ("a.pkl", b"\x80\x02}r\xff\xff\xff\x7f.", "it wants a memo of 2147483647 places"),
         ("a.pkl", b"", "not a pickle that can be read safely"),
         ("a.json", b"[1]", "one JSON object"),
         ("a.json", b"{", "not a JSON file"),

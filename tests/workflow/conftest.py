@@ -1,78 +1,15 @@
-"""Folders in which the workflow really runs, and what it would run next."""
+"""A project of the embedded data set in a folder of its own."""
 
-import re
-import subprocess
-import sys
-from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from projects import REPOSITORY, Project
 
 from fakeemo.demo import demo_sheet
 
-REPOSITORY = Path(__file__).parents[2]
-Jobs = Counter[tuple[str, str]]
-
-
-class Project:
-    """A working folder with a config and a sample sheet of its own, and the repository's Snakefile."""
-
-    def __init__(self, folder: Path, rows: Iterable[dict[str, str]], **changes: Any) -> None:
-        self.folder = folder
-        (folder / "config").mkdir(parents=True)
-        self.config = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text())
-        self.change(**changes)
-        self.write_sheet(rows)
-
-    def change(self, **changes: Any) -> None:
-        """Set keys of the config: whole values, or for a section those of its keys that are given."""
-        for key, value in changes.items():
-            if isinstance(value, dict) and isinstance(self.config.get(key), dict):
-                self.config[key] |= value
-            else:
-                self.config[key] = value
-        (self.folder / "config" / "config.yaml").write_text(yaml.safe_dump(self.config))
-
-    def write_sheet(self, rows: Iterable[dict[str, str]]) -> None:
-        rows = list(rows)
-        lines = ["\t".join(rows[0]), *("\t".join(row.values()) for row in rows)]
-        (self.folder / "config" / "samples.tsv").write_text("\n".join(lines) + "\n")
-
-    def command(self, *arguments: str) -> list[str]:
-        snakemake = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")]
-        return [*snakemake, "--directory", str(self.folder), *arguments]
-
-    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(self.command(*arguments), capture_output=True, text=True, timeout=900, cwd=REPOSITORY)
-
-    def run(self, *arguments: str) -> None:
-        done = self.snakemake("--quiet", "rules", *arguments)
-        assert done.returncode == 0, done.stdout + done.stderr
-
-    def jobs(self, *arguments: str) -> Jobs:
-        """Give what a run would do: ``(rule, wildcard values)`` of each job but ``all``."""
-        done = self.snakemake("--dry-run", *arguments)
-        assert done.returncode == 0, done.stdout + done.stderr
-        found: Jobs = Counter()
-        # A job is printed as a block: "rule NAME:" and indented lines, "wildcards: NAME=VALUE" among them.
-        for name, block in re.findall(r"^(?:local)?rule (\w+):\n((?:    .*\n)*)", done.stdout + done.stderr, re.M):
-            wildcards = re.search(r"^    wildcards: (.*)$", block, re.M)
-            if name != "all":
-                found[name, ", ".join(re.findall(r"=([^,]+)", wildcards[1])) if wildcards else ""] += 1
-        return found
-
-    def rules(self, *arguments: str) -> dict[str, int]:
-        """Give the number of jobs of each rule that a run would do."""
-        counts: Counter[str] = Counter()
-        for (rule, _), number in self.jobs(*arguments).items():
-            counts[rule] += number
-        return dict(counts)
-
-    def read(self, name: str) -> bytes:
-        return (self.folder / "results" / name).read_bytes()
+__all__ = ["REPOSITORY", "Project"]
 
 
 @pytest.fixture

@@ -26,6 +26,8 @@ def test_job_counts_of_the_demo(project):
         "recognise": 6,
         "boost": 6,
         "evaluate": 1,
+        "generate": 6,
+        "playback": 1,
         "report": 1,
     }
 

@@ -83,6 +83,7 @@ def test_landmarks_do_in_place_of_a_video(trained, tmp_path):
     (verdict,) = json.loads(predict(trained, str(table), "--json").stdout)
     assert verdict["status"] == "ok"
     assert verdict["n_variants"] == 3
+    assert "judged by its landmarks; training was by video" in verdict["warnings"]
     assert 0 < verdict["probability_of_fake"] < 1
 
 

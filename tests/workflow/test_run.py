@@ -107,13 +107,13 @@ def test_new_content_of_a_video_runs_its_jobs_again_and_what_depends_on_them(sma
     changed.folder, changed.config = copy, dict(small.config)
     video = copy / "data" / "demo" / "s15_happiness_fake.mp4"  # of the test split
     render_clip(video, "someone-else", "happiness", "genuine", DemoSettings())
-    for_all = {("quality", ""): 1, ("evaluate", ""): 1, ("report", ""): 1}
+    for_all = {("quality", ""): 1, ("evaluate", ""): 1, ("playback", ""): 1, ("report", ""): 1}
     its_own = {("roi", "s15_happiness_fake"): 1, ("landmarks", "s15_happiness_fake"): 1}
     assert changed.jobs() == its_own | for_all | {("recognise", "happiness"): 1, ("boost", "happiness"): 1}
 
     render_clip(copy / "data" / "demo" / "s01_surprise_fake.mp4", "someone-else", "surprise", "fake", DemoSettings())
     of_training = {("roi", "s01_surprise_fake"): 1, ("landmarks", "s01_surprise_fake"): 1, ("train", "surprise"): 1}
-    of_training |= {("intake", "surprise"): 1, ("recognise", "surprise"): 1, ("boost", "surprise"): 1}
+    of_training |= {(rule, "surprise"): 1 for rule in ("intake", "generate", "recognise", "boost")}
     assert changed.jobs() == its_own | for_all | of_training | {
         ("recognise", "happiness"): 1,
         ("boost", "happiness"): 1,
@@ -123,16 +123,31 @@ def test_new_content_of_a_video_runs_its_jobs_again_and_what_depends_on_them(sma
 @pytest.mark.parametrize(
     ("change", "rules"),
     [
-        ({"learning": {"epochs": 151}}, {"train", "recognise", "boost", "evaluate", "report"}),
-        ({"network": {"hidden": 65}}, {"train", "recognise", "boost", "evaluate", "report"}),
+        ({"learning": {"epochs": 151}}, {"train", "recognise", "generate", "boost", "evaluate", "report"}),
+        ({"network": {"hidden": 65}}, {"train", "recognise", "generate", "boost", "evaluate", "report"}),
         ({"recognition": {"steps": 31}}, {"intake", "recognise", "boost", "evaluate", "report"}),
         ({"boosting": {"depth": 3}}, {"boost", "evaluate", "report"}),
         ({"evaluation": {"pairing": "faces"}}, {"evaluate", "report"}),
         (
             {"tracking": {"check_s": 0.5}},
-            {"roi", "landmarks", "quality", "train", "intake", "recognise", "boost", "evaluate", "report"},
+            {
+                "roi",
+                "landmarks",
+                "quality",
+                "train",
+                "intake",
+                "generate",
+                "recognise",
+                "boost",
+                "evaluate",
+                "playback",
+                "report",
+            },
         ),
-        ({"variants": {"test": 2}}, {"landmarks", "quality", "intake", "recognise", "boost", "evaluate", "report"}),
+        (
+            {"variants": {"test": 2}},
+            {"landmarks", "quality", "intake", "recognise", "boost", "evaluate", "playback", "report"},
+        ),
     ],
 )
 def test_a_config_key_runs_its_stage_and_those_after_it(small, change, rules):

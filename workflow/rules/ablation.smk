@@ -81,6 +81,12 @@ rule ablation:
         table="results/ablation.csv",
         numbers="results/ablation.json",
         page="results/report/ablation.html",
+        figure=report(
+            "results/report/figures/ablation.svg",
+            caption="../report/ablation.rst",
+            category="Figures",
+        ),
+        others=expand("results/report/figures/ablation.{kind}", kind=["png", "csv"]),
     log:
         "logs/ablation.log",
     benchmark:

@@ -27,6 +27,7 @@ for name in ("OPENCV_FOR_THREADS_NUM", "OPENBLAS_NUM_THREADS"):
 onstart:
     try:
         plan.hold_folder()
+        plan.check_job_arrays(workflow, len(SHEET.videos))
     except FakeemoError as error:
         raise SystemExit(f"fakeemo: {error}") from None
 
@@ -39,3 +40,4 @@ wildcard_constraints:
 
 localrules:
     all,
+    figures,

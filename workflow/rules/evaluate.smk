@@ -1,4 +1,4 @@
-# Sections 2.4 and 4: boosting for each emotion (and fold), the verdict on every video, and the report.
+# Sections 2.4 and 4: boosting for each emotion (and fold), and the verdict on every video.
 rule boost:
     input:
         pb=rules.recognise.output.pb,
@@ -53,46 +53,3 @@ rule evaluate:
         pairing=config["evaluation"]["pairing"],
     script:
         "../scripts/evaluate.py"
-
-
-rule report:
-    input:
-        predictions=rules.evaluate.output.predictions,
-        metrics=rules.evaluate.output.metrics,
-        quality=rules.quality.output.table,
-        networks=expand(rules.train.output.config, model=SHEET.models),
-        histories=expand(rules.train.output.history, model=SHEET.models),
-        pb=expand(rules.recognise.output.pb, model=SHEET.models),
-        boosting=expand(rules.boost.output.info, model=SHEET.models),
-    output:
-        page=report(
-            "results/report/index.html",
-            caption="../report/report.rst",
-            category="Results",
-        ),
-        figures=[
-            report(
-                f"results/report/figures/{figure}.svg",
-                caption=f"../report/{figure}.rst",
-                category="Figures",
-            )
-            for figure in plan.FIGURES
-        ],
-        numbers=expand(
-            "results/report/figures/{figure}.{kind}",
-            figure=plan.FIGURES,
-            kind=["png", "csv"],
-        ),
-    log:
-        "logs/report.log",
-    benchmark:
-        "logs/benchmarks/report.tsv"
-    conda:
-        "../envs/fakeemo.yaml"
-    params:
-        code=plan.code("report", "report"),
-        config=config,
-        models=list(SHEET.models),
-        shown=SHEET.shown(),
-    script:
-        "../scripts/report.py"

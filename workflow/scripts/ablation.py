@@ -11,6 +11,7 @@ with job(snakemake.log[0]):
         snakemake.output.table,
         snakemake.output.numbers,
         snakemake.output.page,
+        snakemake.output.figure,
         pairing=params.pairing,
         demo=params.demo,
     )

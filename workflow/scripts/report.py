@@ -15,9 +15,13 @@ with job(snakemake.log[0]):
         networks=dict(zip(models, files.networks, strict=True)),
         histories=dict(zip(models, files.histories, strict=True)),
         pb_tables=dict(zip(models, files.pb, strict=True)),
+        generated=dict(zip(snakemake.params.shown, files.generated, strict=True)),
         boosting=dict(zip(models, files.boosting, strict=True)),
         qc=files.quality,
         config=snakemake.params.config,
+        playback_dir=files.playback,
+        sheets_dir=Path(files.quality).parent,
         shown=snakemake.params.shown,
+        ablation=files.ablation,
         benchmarks_dir="logs/benchmarks",
     )

@@ -1,4 +1,3 @@
-"use strict";
 // The table of videos: sort by a column, keep the rows that match. Without script it stays a plain table.
 (() => {
   const section = document.getElementById("videos");
