@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from fakeemo.errors import FakeemoError
 from fakeemo.intake import measure, out_of_range, read_intake, source
+from fakeemo.progress import progress
 from fakeemo.samples import TABLE_SUFFIXES, emotion_names, suggestion
 from fakeemo.tables import read_header
 
@@ -82,7 +82,7 @@ def predict_videos(
         places = [Path(scratch) / str(k) for k in range(len(videos))]
         tasks = [(str(video), str(place), intake["settings"], fps) for video, place in zip(videos, places, strict=True)]
         with _processes(min(len(tasks), os.cpu_count() or 1)) as pool:
-            list(tqdm(pool.map(_prepare, tasks), "looking for faces", len(tasks), unit="video", disable=len(tasks) < 2))
+            list(progress(pool.map(_prepare, tasks), "looking for faces", "video", len(tasks)))
         headers = [read_header(place / "rois.parquet") for place in places]
         usable = [
             str(_variants(place)) for place, header in zip(places, headers, strict=True) if header["status"] == "ok"

@@ -9,9 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from tqdm import tqdm
-
 from fakeemo.errors import FakeemoError, VideoError
+from fakeemo.progress import progress
 from fakeemo.samples import LABELS, Sample, id_faults, parse_sheet, split_faults
 from fakeemo.sase_fe import list_folder
 from fakeemo.video import glance
@@ -189,4 +188,4 @@ def _side_by_side(
     """Call ``function`` for each thing, on all cores, with a progress bar; results are in the order of the things."""
     # Threads do, since both FFmpeg and hashing let other threads run meanwhile.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield from tqdm(pool.map(function, things), what, len(things), unit=unit, leave=False)
+        yield from progress(pool.map(function, things), what, unit, len(things))
