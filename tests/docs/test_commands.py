@@ -65,8 +65,10 @@ def finished(tmp_path_factory):
     """Give a copy of the repository in which the tiny demo is finished, with the files that the docs call yours."""
     folder = tmp_path_factory.mktemp("docs") / "fakeemo"
     folder.mkdir()
-    for name in ("Snakefile", "Makefile", "README.md", "pyproject.toml", "requirements.lock", "requirements-dev.lock"):
+    for name in ("Snakefile", "Makefile", "README.md", "pyproject.toml"):
         shutil.copy(REPOSITORY / name, folder)
+    for path in REPOSITORY.glob("requirements*.lock"):
+        shutil.copy(path, folder)
     for name in ("benchmarks", "config", "docs", "profiles", "src", "workflow"):
         shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "out"))
     (folder / "config" / "config.yaml").write_text(yaml.safe_dump(CONFIG))
