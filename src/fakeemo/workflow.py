@@ -116,13 +116,14 @@ def _explain(fault: Any) -> str:
 
 
 def _with_defaults(value: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
-    filled = dict(value)
+    """Give all keys in the schema's order: as parameters of a rule, the same settings must look the same."""
+    filled: dict[str, Any] = {}
     for name, part in schema["properties"].items():
-        if name not in filled and "default" in part:
-            filled[name] = part["default"]
-        if name in filled and "properties" in part:
-            filled[name] = _with_defaults(filled[name], part)
-    return filled
+        if name in value or "default" in part:
+            filled[name] = value.get(name, part.get("default"))
+            if "properties" in part:
+                filled[name] = _with_defaults(filled[name], part)
+    return filled | {name: value[name] for name in sorted(value.keys() - filled.keys())}
 
 
 class Model(NamedTuple):
@@ -334,6 +335,17 @@ def gpus(config: Mapping[str, Any]) -> int:
     return 0 if config["device"] == "cpu" else 1
 
 
+def check_writable(*folders: str) -> None:
+    """Raise :class:`FakeemoError` if one of the folders, or one right below it, is there and cannot be written to."""
+    for folder in map(Path, folders):
+        for path in (folder, *(folder.glob("*/") if folder.exists() else ())):
+            if path.exists() and not os.access(path, os.W_OK | os.X_OK):
+                raise FakeemoError(
+                    f"{path.absolute()}: cannot be written to; change its permissions, or work in another folder"
+                    " (--directory)"
+                )
+
+
 def hold_folder() -> None:
     """Keep other runs out of the working directory until this process ends, by the kernel's lock.
 
@@ -341,8 +353,9 @@ def hold_folder() -> None:
     file system that knows no such locks the run goes on without, and says so.
 
     Raises:
-        FakeemoError: if another run has the folder.
+        FakeemoError: if another run has the folder, or results cannot be written there.
     """
+    check_writable("results", "logs")
     lock = open(".snakemake/fakeemo.lock", "w")  # noqa: SIM115 - stays open
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

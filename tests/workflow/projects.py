@@ -1,6 +1,8 @@
 """A folder in which the workflow really runs, and what it would run next."""
 
+import copy
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -8,10 +10,38 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
+
+from fakeemo.demo import demo_sheet
+from fakeemo.sequences import FEATURES
+from fakeemo.tables import write_table
 
 REPOSITORY = Path(__file__).parents[2]
 Jobs = Counter[tuple[str, str]]
+
+# Of a project whose training is all that runs.
+NETWORK = "results/models/happiness/lstm_pb.safetensors"
+EPOCHS = 80
+
+
+def planned(dry_run: str) -> Jobs:
+    """Give the jobs that a dry run printed: ``(rule, wildcard values)`` of each but ``all``."""
+    found: Jobs = Counter()
+    # A job is printed as a block: "rule NAME:" and indented lines, "wildcards: NAME=VALUE" among them.
+    for name, block in re.findall(r"^(?:local)?rule (\w+):\n((?:    .*\n)*)", dry_run, re.M):
+        wildcards = re.search(r"^    wildcards: (.*)$", block, re.M)
+        if name != "all":
+            found[name, ", ".join(re.findall(r"=([^,]+)", wildcards[1])) if wildcards else ""] += 1
+    return found
+
+
+def by_rule(jobs: Jobs) -> dict[str, int]:
+    """Give the number of jobs of each rule."""
+    counts: Counter[str] = Counter()
+    for (rule, _), number in jobs.items():
+        counts[rule] += number
+    return dict(counts)
 
 
 class Project:
@@ -23,6 +53,13 @@ class Project:
         self.config = yaml.safe_load((REPOSITORY / "config" / "config.yaml").read_text())
         self.change(**changes)
         self.write_sheet(rows)
+
+    def copy(self, folder: Path) -> "Project":
+        """Copy the whole folder, results and Snakemake's notes included."""
+        shutil.copytree(self.folder, folder)
+        copied = copy.copy(self)
+        copied.folder, copied.config = folder, copy.deepcopy(self.config)
+        return copied
 
     def change(self, **changes: Any) -> None:
         """Set keys of the config: whole values, or for a section those of its keys that are given."""
@@ -53,20 +90,11 @@ class Project:
         """Give what a run would do: ``(rule, wildcard values)`` of each job but ``all``."""
         done = self.snakemake("--dry-run", *arguments)
         assert done.returncode == 0, done.stdout + done.stderr
-        found: Jobs = Counter()
-        # A job is printed as a block: "rule NAME:" and indented lines, "wildcards: NAME=VALUE" among them.
-        for name, block in re.findall(r"^(?:local)?rule (\w+):\n((?:    .*\n)*)", done.stdout + done.stderr, re.M):
-            wildcards = re.search(r"^    wildcards: (.*)$", block, re.M)
-            if name != "all":
-                found[name, ", ".join(re.findall(r"=([^,]+)", wildcards[1])) if wildcards else ""] += 1
-        return found
+        return planned(done.stdout + done.stderr)
 
     def rules(self, *arguments: str) -> dict[str, int]:
         """Give the number of jobs of each rule that a run would do."""
-        counts: Counter[str] = Counter()
-        for (rule, _), number in self.jobs(*arguments).items():
-            counts[rule] += number
-        return dict(counts)
+        return by_rule(self.jobs(*arguments))
 
     def read(self, name: str) -> bytes:
         return (self.folder / "results" / name).read_bytes()
@@ -86,3 +114,15 @@ class Project:
                     lines = found[str(name)].splitlines()
                     found[str(name)] = b"\n".join(line.rpartition(b",")[0] for line in lines)
         return found
+
+
+def training_alone(folder: Path) -> tuple[Project, list[str]]:
+    """Make a project whose variants are there already, of random landmarks, and the arguments that run its training."""
+    rows = demo_sheet(2, 1, 1, emotions=["happiness"])
+    project = Project(folder, rows, network={"hidden": 16}, learning={"epochs": EPOCHS, "batch_size": 2})
+    random = np.random.default_rng(0)
+    for row in rows:
+        columns = {"variant": np.repeat([0, 1], 12), "frame": np.tile(np.arange(12), 2)}
+        columns |= {name: random.uniform(-0.5, 0.5, 24) for name in FEATURES}
+        write_table(folder / "results" / "variants" / f"{row['video_id']}.parquet", columns, kind="variants")
+    return project, ["--cores", "1", "--allowed-rules", "train", "--", NETWORK]

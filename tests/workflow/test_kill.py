@@ -7,30 +7,10 @@ import re
 import signal
 import subprocess
 import time
-from pathlib import Path
 
-import numpy as np
-from conftest import Project
+from projects import EPOCHS, NETWORK, Project, training_alone
 
 from fakeemo import workflow as plan
-from fakeemo.demo import demo_sheet
-from fakeemo.sequences import FEATURES
-from fakeemo.tables import write_table
-
-NETWORK = "results/models/happiness/lstm_pb.safetensors"
-EPOCHS = 80
-
-
-def training_alone(folder: Path) -> tuple[Project, list[str]]:
-    """Make a project whose variants are there already, of random landmarks, and the arguments that run its training."""
-    rows = demo_sheet(2, 1, 1, emotions=["happiness"])
-    project = Project(folder, rows, network={"hidden": 16}, learning={"epochs": EPOCHS, "batch_size": 2})
-    random = np.random.default_rng(0)
-    for row in rows:
-        columns = {"variant": np.repeat([0, 1], 12), "frame": np.tile(np.arange(12), 2)}
-        columns |= {name: random.uniform(-0.5, 0.5, 24) for name in FEATURES}
-        write_table(folder / "results" / "variants" / f"{row['video_id']}.parquet", columns, kind="variants")
-    return project, ["--cores", "1", "--allowed-rules", "train", "--", NETWORK]
 
 
 def test_two_runs_in_one_folder_are_kept_apart(tmp_path):

@@ -1,6 +1,8 @@
 """Dry runs: which jobs a config asks for, with which resources, and which faults are found before the first job."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -220,3 +222,21 @@ def test_a_code_hash_follows_imports_and_contents(tmp_path, monkeypatch):
     assert plan.code.__wrapped__("a", "one") == before
     (package / "two.py").write_text("x = 2\n")
     assert plan.code.__wrapped__("a", "one") != before
+
+
+def test_planning_imports_nothing_heavy(project):
+    """Every job on a cluster reads the Snakefile anew."""
+    made = project()
+    lines = [
+        "import sys",
+        "from snakemake.cli import main",
+        "try:",
+        f"    main({made.command('--dry-run', '--quiet')[3:]})",
+        "except SystemExit as end:",
+        "    assert not end.code",
+        "print('fakeemo.workflow' in sys.modules, {'torch', 'cv2', 'xgboost', 'numba', 'pyarrow'} & set(sys.modules))",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], cwd=REPOSITORY, capture_output=True, text=True, timeout=300
+    )
+    assert done.stdout.splitlines()[-1] == "True set()", done.stdout + done.stderr

@@ -1,4 +1,5 @@
 # The config and the sample sheet, checked before the first job, and what the rules ask of them.
+import gc
 import os
 from pathlib import Path
 
@@ -6,7 +7,12 @@ from fakeemo import workflow as plan
 from fakeemo.errors import FakeemoError
 
 plan.SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
+
+# Planning thousands of jobs makes millions of objects that stay: looking among them for what can go took a tenth of it.
+gc.set_threshold(100_000, 50, 1000)
+
 try:
+    plan.check_writable(".snakemake")  # Snakemake itself would end in a traceback
     config = plan.complete_config(
         config,
         workflow.source_path("../schemas/config.schema.yaml"),

@@ -1,0 +1,69 @@
+"""A whole run that is killed again and again, in every stage, and only ever started by the same command."""
+
+import csv
+import os
+import re
+import signal
+import subprocess
+import time
+
+import numpy as np
+from projects import Project
+
+from fakeemo.demo import demo_sheet
+
+STAGES = ("demo", "roi", "engine", "landmarks", "quality", "train", "recognise", "boost", "evaluate", "report")
+KILLS = 2 * len(STAGES)
+
+
+def seconds_of_a_job(project: Project, stage: str) -> float:
+    """Give how long the shortest job of a stage took in a finished run."""
+    folder = project.folder / "logs" / "benchmarks"
+    tables = [folder / f"{stage}.tsv", *(folder / stage).glob("*.tsv")]
+    return min(float(next(csv.DictReader(table.open(), delimiter="\t"))["s"]) for table in tables if table.exists())
+
+
+def kill_once_in(project: Project, seconds: dict[str, float]) -> str:
+    """Start a run, and kill all of its processes so long after the first job of one of the stages begins."""
+    command = project.command("--cores", "2")
+    run = subprocess.Popen(
+        command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    hit = ""
+    try:
+        for line in run.stderr:
+            begun = re.match(r"(?:local)?rule (\w+):", line)
+            if begun and begun[1] in seconds:
+                hit = begun[1]
+                time.sleep(seconds[hit])
+                break
+    finally:
+        os.killpg(run.pid, signal.SIGKILL)
+        run.stderr.close()
+    assert run.wait() == -signal.SIGKILL, "the run came to its end"
+    return hit
+
+
+def whole_files(project: Project) -> dict[str, bytes]:
+    """Give the results but for what a killed process was still writing under a name that nobody reads."""
+    return {name: content for name, content in project.results().items() if not re.search(r"/\..*\.tmp", name)}
+
+
+def test_results_are_bit_identical_after_twenty_kills_spread_over_all_stages(tmp_path):
+    rows = demo_sheet(2, 0, 1, emotions=["happiness"])
+    small = {"variants": {"train": 1, "valid": 1, "test": 1}, "learning": {"epochs": 3}, "network": {"hidden": 16}}
+    undisturbed, killed = (Project(tmp_path / name, rows, **small) for name in ("undisturbed", "killed"))
+    undisturbed.run("--cores", "2")
+    expected = undisturbed.results()
+    seconds = {stage: seconds_of_a_job(undisturbed, stage) for stage in STAGES}
+
+    random = np.random.default_rng(0)
+    hit = set()
+    for k in range(KILLS):
+        left = STAGES[k * len(STAGES) // KILLS :]
+        hit.add(kill_once_in(killed, {stage: random.uniform(0, 0.7) * seconds[stage] for stage in left}))
+        assert whole_files(killed).items() <= expected.items(), "what has its final name is whole"
+    assert len(hit) >= len(STAGES) - 2
+    killed.run("--cores", "2")
+    assert whole_files(killed) == expected
+    assert not killed.jobs()
