@@ -223,9 +223,8 @@ def test_a_page_that_was_moved_says_what_is_not_beside_it(browser, report, tmp_p
     page.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1200])
-def test_accessible_and_no_sideways_scrolling(browser, report, scheme, width):
+@pytest.mark.parametrize(("width", "scheme"), [(360, "dark"), (1200, "light")])
+def test_accessible_and_no_sideways_scrolling(browser, report, width, scheme):
     from axe_playwright_python.sync_playwright import Axe
 
     with visiting(browser, report, width, color_scheme=scheme) as page:
