@@ -18,7 +18,7 @@ demo: .venv/installed
 
 test: .venv/installed-dev lint
 	@pytest tests/network
-	@pytest --ignore tests/network
+	@pytest --ignore tests/network -n 2 --dist loadfile
 
 lint: .venv/installed-dev
 	@ruff check .
