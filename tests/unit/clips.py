@@ -3,6 +3,7 @@
 The faces are those that scikit-image carries: NASA's portrait of Eileen Collins, and small faces from LFW.
 """
 
+import itertools
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -341,11 +342,13 @@ BAD = [
 
 
 @contextmanager
-def without_privileges() -> Iterator[None]:
-    """Give up root's right to read everything, where the tests run as root."""
+def without_privileges(folder: Path) -> Iterator[None]:
+    """Give up root's right to read everything, where the tests run as root; the temporary ``folder`` stays readable."""
     if os.geteuid() != 0:
         yield
         return
+    for part in itertools.takewhile(lambda part: part.stat().st_mode & 0o077 == 0, (folder, *folder.parents)):
+        part.chmod(0o755)
     os.seteuid(65534)
     try:
         yield
