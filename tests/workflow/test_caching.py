@@ -20,13 +20,15 @@ Row = dict[str, str]
 N = len(ROWS)
 REPORTED = {"evaluate": 1, "report": 1}
 ONE_EMOTION_JUDGED = {"recognise": 1, "boost": 1} | REPORTED
-ONE_EMOTION = {"train": 1} | ONE_EMOTION_JUDGED
-ONE_VIDEO = {"roi": 1, "landmarks": 1, "quality": 1}
+ONE_EMOTION = {"train": 1, "generate": 1, "intake": 1} | ONE_EMOTION_JUDGED
+ONE_VIDEO = {"roi": 1, "landmarks": 1, "quality": 1, "playback": 1}
+OTHER_VIDEOS = {"quality": 1, "playback": 1}
+INTAKE = {"intake": 2}  # of what `fakeemo predict` is to do with a new video
 BOOSTED = {"boost": 2} | REPORTED
 JUDGED = {"recognise": 2} | BOOSTED
-LEARNED = {"train": 2} | JUDGED
-LANDMARKED = {"landmarks": N, "quality": 1} | LEARNED
-TRACKED = {"roi": N} | LANDMARKED
+LEARNED = {"train": 2, "generate": 2} | JUDGED
+LANDMARKED = {"landmarks": N} | OTHER_VIDEOS | LEARNED
+TRACKED = {"roi": N} | INTAKE | LANDMARKED
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +54,7 @@ NEW = {"video_id": "new", "path": "own/clip.mp4", "subject": "new", "emotion": "
     [
         pytest.param(lambda rows: rows, {}, id="nothing"),
         # Their order is that of the batches, and so of the last bits.
-        pytest.param(lambda rows: rows[::-1], {"quality": 1} | LEARNED, id="order of rows"),
+        pytest.param(lambda rows: rows[::-1], OTHER_VIDEOS | LEARNED, id="order of rows"),
         pytest.param(edit(TEST, video_id="other"), ONE_VIDEO | ONE_EMOTION_JUDGED, id="judged video renamed"),
         pytest.param(edit(TRAIN, video_id="other"), ONE_VIDEO | ONE_EMOTION, id="training video renamed"),
         pytest.param(edit(TEST, path="own/clip.mp4"), ONE_VIDEO | ONE_EMOTION_JUDGED, id="another file"),
@@ -66,7 +68,7 @@ NEW = {"video_id": "new", "path": "own/clip.mp4", "subject": "new", "emotion": "
         pytest.param(lambda rows: [*rows, NEW | {"split": "train"}], ONE_VIDEO | ONE_EMOTION, id="one to learn from"),
         pytest.param(
             lambda rows: [row for row in rows if row["video_id"] != TEST],
-            {"quality": 1} | ONE_EMOTION_JUDGED,
+            OTHER_VIDEOS | ONE_EMOTION_JUDGED,
             id="judged video removed",
         ),
         pytest.param(
@@ -88,17 +90,17 @@ def test_the_sheet(done, change, expected):
     ("change", "expected"),
     [
         ({"boosting": {"rate": 0.1}, "learning": {"decay": 10}}, {}),  # their defaults, written out
-        ({"torch_threads": 2}, LEARNED),
+        ({"torch_threads": 2}, INTAKE | LEARNED),
         ({"demo": {"effect_size": 2.0}}, {"demo": 3} | TRACKED),
         ({"tracking": {"check_s": 0.5}}, TRACKED),
-        ({"landmarks": {"engine": "dlib"}}, {"engine": 1} | LANDMARKED),
-        ({"variants": {"jitter_px": [5, 3]}}, LANDMARKED),
-        ({"variants": {"train": 2}}, {"landmarks": 8, "quality": 1} | LEARNED),
-        ({"variants": {"test": 2}}, {"landmarks": 4, "quality": 1} | JUDGED),
+        ({"landmarks": {"engine": "dlib"}}, {"engine": 1} | INTAKE | LANDMARKED),
+        ({"variants": {"jitter_px": [5, 3]}}, INTAKE | LANDMARKED),
+        ({"variants": {"train": 2}}, {"landmarks": 8} | OTHER_VIDEOS | LEARNED),
+        ({"variants": {"test": 2}}, {"landmarks": 4} | OTHER_VIDEOS | INTAKE | JUDGED),
         ({"sequences": {"reference": "crop"}}, LEARNED),
         ({"network": {"hidden": 17}}, LEARNED),
         ({"learning": {"epochs": 4}}, LEARNED),
-        ({"recognition": {"steps": 31}}, JUDGED),
+        ({"recognition": {"steps": 31}}, INTAKE | JUDGED),
         ({"boosting": {"depth": 3}}, BOOSTED),
         ({"boosting": {"rate": {"surprise": 0.2}}}, {"boost": 1} | REPORTED),
         ({"evaluation": {"pairing": "faces"}}, REPORTED),

@@ -11,10 +11,15 @@ ROWS = demo_sheet(3, 1, 2, emotions=TWO)
 GPU = {"device": "auto"}
 
 
-def jobs_of(n_subjects: int, n_videos: int, n_models: int, *, demo: int | None = None) -> dict[str, int]:
-    """Give the jobs by rule that so many subjects, videos and networks need, each video being one file."""
-    counts = {"demo": n_subjects if demo is None else demo, "roi": n_videos, "engine": 1, "landmarks": n_videos}
-    counts |= {"quality": 1, "train": n_models, "recognise": n_models, "boost": n_models, "evaluate": 1, "report": 1}
+def jobs_of(
+    n_subjects: int, n_videos: int, n_models: int, *, demo: int | None = None, given: int = 0
+) -> dict[str, int]:
+    """Give the jobs by rule that so many subjects, videos and networks need; of ``given`` ones there are landmarks."""
+    counts = {"demo": n_subjects if demo is None else demo, "given": given, "engine": 1}
+    counts |= dict.fromkeys(("roi", "landmarks"), n_videos - given)
+    counts |= dict.fromkeys(("train", "intake", "recognise", "boost"), n_models)
+    counts["generate"] = min(n_models, len(TWO))  # one network of each emotion is shown
+    counts |= dict.fromkeys(("quality", "playback", "evaluate", "report"), 1)
     return {rule: number for rule, number in counts.items() if number}
 
 
@@ -27,6 +32,11 @@ def without_files(rows):
     return [row | {"path": f"gone/{row['video_id']}.mp4"} for row in rows]
 
 
+def with_landmarks(rows):
+    """Name a table of landmarks in place of the last video."""
+    return [*rows[:-1], rows[-1] | {"path": "openface.csv"}]
+
+
 CASES = {
     "one emotion": (demo_sheet(3, 1, 2, emotions=TWO[:1]), GPU, jobs_of(6, 12, 1)),
     "two emotions": (ROWS, GPU, jobs_of(6, 24, 2)),
@@ -34,6 +44,7 @@ CASES = {
     "no validation split": (demo_sheet(3, 0, 2, emotions=TWO), GPU, jobs_of(5, 20, 2)),
     "training alone": (demo_sheet(3, 0, 0, emotions=TWO), GPU, jobs_of(3, 12, 2)),
     "unlabelled test": (without_labels(ROWS, "test"), GPU, jobs_of(6, 24, 2)),
+    "landmarks of one video": (with_landmarks(ROWS), GPU, jobs_of(6, 24, 2, given=1)),
     "cpu only": (ROWS, {"device": "cpu"}, jobs_of(6, 24, 2)),
     "three folds": (ROWS, GPU | {"protocol": "k-fold", "folds": 3}, jobs_of(6, 24, 2 * 3)),
     "each subject left out": (ROWS, GPU | {"protocol": "leave-one-subject-out"}, jobs_of(6, 24, 2 * 6)),
@@ -52,6 +63,7 @@ def test_jobs_their_gpus_and_who_is_learned_from(project, case):
     made = project(**changes)
     made.change(emotions=TWO)
     made.write_sheet(rows)
+    (made.folder / "openface.csv").touch()
     done = made.snakemake("--dry-run")
     assert done.returncode == 0, done.stdout + done.stderr
     blocks = re.findall(r"^rule (\w+):\n((?:    .*\n)*)", done.stdout + done.stderr, re.M)
