@@ -266,8 +266,9 @@ def predict_variants(pb_table: str | Path, model: str | Path) -> dict[str, Varia
     video_ids, video = np.unique(table["video_id"], return_inverse=True)
     x = _features(table, columns, pb_table)
     raw = _predict(booster, x, _start(linear, x, video)[video])
-    scores = calibration(_mean_by_video(raw, video, len(video_ids)))
-    of_rows, counts = calibration(raw), np.bincount(video)
+    scores, counts = calibration(_mean_by_video(raw, video, len(video_ids))), np.bincount(video)
+    # By itself a variant starts from what the slope says of it, and not of its video's mean.
+    of_rows = calibration(_predict(booster, x, _start(linear, x, np.arange(len(x)))))
     return {
         str(name): VariantScores(Score(float(scores[k]), int(counts[k])), of_rows[video == k])
         for k, name in enumerate(video_ids)

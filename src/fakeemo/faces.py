@@ -36,6 +36,9 @@ _PAPERS, _SECOND = "haarcascade_frontalface_default", "haarcascade_frontalface_a
 _SEARCH_PX = 36
 # Two boxes of one face, from the two cascades, overlap by about 0.8.
 _SAME_FACE = 0.4
+# From the Haar convention of a face's box to dlib's: factor of the sides, and shift of the centre in heights, medians
+# over real faces, see docs/face_boxes.md.
+_SMALLER, _LOWER = 0.9, 0.09
 
 
 def detect_faces(image: np.ndarray, min_face: float, max_face: float | None = None) -> list[Face]:
@@ -85,12 +88,18 @@ def choose_face(faces: list[Face], choice: FaceChoice, shape: tuple[int, ...]) -
 def predictor_box(box: Box) -> Box:
     """Map a box of the Haar convention to that of dlib's frontal face detector.
 
-    dlib's 68-point predictor was trained on the latter, whose boxes are smaller and sit lower. The two
-    numbers are medians over real faces, see ``docs/face_boxes.md``.
+    dlib's 68-point predictor was trained on the latter, whose boxes are smaller and sit lower.
     """
-    side = 0.9 * box.w, 0.9 * box.h
+    side = _SMALLER * box.w, _SMALLER * box.h
     x, y = centre(box)
-    return Box(x - side[0] / 2, y + 0.09 * box.h - side[1] / 2, *side)
+    return Box(x - side[0] / 2, y + _LOWER * box.h - side[1] / 2, *side)
+
+
+def detector_box(box: Box) -> Box:
+    """Map back what :func:`predictor_box` gives."""
+    side = box.w / _SMALLER, box.h / _SMALLER
+    x, y = centre(box)
+    return Box(x - side[0] / 2, y - _LOWER * side[1] - side[1] / 2, *side)
 
 
 def centre(box: Box) -> tuple[float, float]:

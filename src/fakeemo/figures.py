@@ -28,18 +28,6 @@ from fakeemo.evidence import reliability
 from fakeemo.figures_learned import draw_boosting, draw_generation, draw_learning_curves, draw_pb_space
 from fakeemo.samples import JUDGED, LABELS
 
-FIGURES = (
-    "accuracy",
-    "roc",
-    "confusion",
-    "reliability",
-    "pb_space",
-    "generation",
-    "learning_curves",
-    "boosting",
-)  # each .svg, .png and .csv
-
-
 SINGLY, BY_PAIRS = "Each video by itself", "By pairs: an easier question"
 
 
@@ -53,7 +41,7 @@ def draw_figures(
     generated: Mapping[str, str | Path],
     boosting: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, list[Panel]]:
-    """Write all figures into ``folder`` and give their panels for the page, by the names in :data:`FIGURES`.
+    """Write all figures into ``folder`` and give their panels for the page, by name: the rules know the same names.
 
     ``histories``, ``pb_tables`` and ``generated`` are files by model (an emotion, or an emotion and a fold),
     ``boosting`` what ``boosting.fit_boosting`` found by model. Each file says by which protocol its videos were judged.

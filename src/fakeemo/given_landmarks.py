@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from fakeemo import landmarks, shape_predictor
 from fakeemo.augment import check_jitter, jittered, normalised, offsets, write_landmarks, write_variants
 from fakeemo.errors import VideoError
+from fakeemo.faces import Box, detector_box
 from fakeemo.landmarks import N_POINTS
 from fakeemo.samples import TABLE_SUFFIXES
 from fakeemo.tables import software, write_table
@@ -196,15 +197,14 @@ def boxes_of(points: NDArray[np.float32], mean_face: NDArray[np.float32]) -> NDA
     """Give the face's box in each frame, ``(frames, 4)`` as x, y, w, h, from its points ``(frames, 68, 2)``.
 
     It is the box in which the predictor's mean face lies best on the points (least squares over place and size), mapped
-    back from dlib's convention of a face box to the Haar detector's (:func:`fakeemo.faces.predictor_box`).
+    back from dlib's convention of a face box to the Haar detector's (:func:`fakeemo.faces.detector_box`).
     """
     centred = mean_face.astype(np.float64) - mean_face.mean(axis=0)
     middle = points.mean(axis=1, dtype=np.float64)
     side = ((points - middle[:, None]) * centred).sum(axis=(1, 2)) / (centred**2).sum()
-    # predictor_box: 0.9 of the sides, the centre 0.09 of the height lower.
-    haar = side / 0.9
-    centre = middle + side[:, None] * (0.5 - mean_face.mean(axis=0)) - np.stack([0 * haar, 0.09 * haar], axis=1)
-    return np.column_stack([centre - haar[:, None] / 2, haar, haar])
+    corner = middle - side[:, None] * mean_face.mean(axis=0)
+    # A box of columns in place of numbers: all are mapped at once.
+    return np.stack(detector_box(Box(*np.column_stack([corner, side, side]).T)), axis=-1)
 
 
 def _one_face(

@@ -17,7 +17,7 @@ import numpy as np
 from fakeemo.errors import FakeemoError
 from fakeemo.intake import measure, out_of_range, read_intake, source
 from fakeemo.progress import progress
-from fakeemo.samples import TABLE_SUFFIXES, emotion_names, suggestion
+from fakeemo.samples import emotion_names, is_table, suggestion
 from fakeemo.tables import read_header
 
 INTERVAL = (0.025, 0.975)
@@ -95,7 +95,7 @@ def predict_videos(
         verdicts = []
         for video, place, header in zip(videos, places, headers, strict=True):
             verdict = _verdict(str(video), folder.name, place, header, scores.get(place.name), intake)
-            if overlays is not None and header["status"] == "ok" and not _is_table(str(video)):
+            if overlays is not None and header["status"] == "ok" and not is_table(video):
                 verdict = verdict._replace(overlay=_overlay(str(video), place, Path(overlays)))
             verdicts.append(verdict)
         return verdicts
@@ -131,7 +131,7 @@ def _prepare(task: tuple[str, str, dict[str, Any], float | None]) -> None:
     folder.mkdir()
     rois, points, variants = folder / "rois.parquet", folder / "landmarks.parquet", _variants(folder)
     common = {"video_id": Path(video).stem, "seed": settings["seed"], **settings["variants"]}
-    if _is_table(video):
+    if is_table(video):
         from fakeemo.given_landmarks import use_landmarks
 
         use_landmarks(
@@ -217,10 +217,6 @@ def _overlay(video: str, place: Path, folder: Path) -> str:
 def _variants(place: Path) -> Path:
     """Name the table of variants; recognition calls a video by it."""
     return place / f"{place.name}.parquet"
-
-
-def _is_table(video: str) -> bool:
-    return video.lower().endswith(TABLE_SUFFIXES)
 
 
 def _alone(function: Callable[..., Any], *arguments: Any) -> Any:

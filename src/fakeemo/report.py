@@ -21,7 +21,7 @@ from fakeemo.evaluation import Prediction, read_predictions
 from fakeemo.evidence import MIN_SUBJECTS, N_DRAWS
 from fakeemo.expressions import movement, read_generated
 from fakeemo.face_animation import head_outline
-from fakeemo.figures import FIGURES, draw_figures
+from fakeemo.figures import draw_figures
 from fakeemo.landmarks import KEPT
 from fakeemo.playback import packed
 from fakeemo.report_tables import (
@@ -66,7 +66,7 @@ def write_report(
 
     Args:
         out_html: the page.
-        figures_dir: gets ``<name>.svg``, ``.png`` and ``.csv`` for each of ``figures.FIGURES``.
+        figures_dir: gets ``<name>.svg``, ``.png`` and ``.csv`` for each figure.
         predictions: ``results/predictions.csv``.
         metrics: ``results/metrics.json``.
         networks: ``config.json`` of the LSTM-PB, by model: an emotion, or in cross-validation an emotion and a fold.
@@ -129,7 +129,9 @@ def write_report(
             n_subjects=len({row.subject for row in rows if row.subject}),
             calibration=calibration(rows, summary, {name: infos[name] for name in drawn}),
             emotions=list(dict.fromkeys(row.emotion for row in rows)),
-            panels={name: [panel._replace(svg=Markup(panel.svg)) for panel in panels[name]] for name in FIGURES},
+            panels={
+                name: [panel._replace(svg=Markup(panel.svg)) for panel in of_one] for name, of_one in panels.items()
+            },
             beside={"videos": beside(playback_dir), "sheets": beside(sheets_dir)},
             figures_at=beside(figures_dir),
             kept=KEPT,

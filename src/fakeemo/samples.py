@@ -57,7 +57,12 @@ class Sample:
     @property
     def is_table(self) -> bool:
         """Whether landmarks are given, in place of a video."""
-        return self.path.lower().endswith(TABLE_SUFFIXES)
+        return is_table(self.path)
+
+
+def is_table(path: str | Path) -> bool:
+    """Say by its name whether a file holds landmarks, and not a video."""
+    return str(path).lower().endswith(TABLE_SUFFIXES)
 
 
 def read_samples(

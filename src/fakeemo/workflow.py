@@ -29,7 +29,7 @@ FIGURES = (
     "learning_curves",
     "boosting",
 )
-"""The report's figures, as in ``fakeemo.figures``, whose import of matplotlib the rules must not pay for."""
+"""What :func:`fakeemo.figures.draw_figures` draws; named here, as the rules must not pay for matplotlib."""
 
 ARMS: dict[str, dict[str, dict[str, Any]]] = {
     "one-step": {"recognition": {"method": "gradient", "steps": 1, "start": "zero"}},

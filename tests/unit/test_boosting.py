@@ -15,6 +15,7 @@ from fakeemo.boosting import (
     _rows,
     feature_columns,
     predict_scores,
+    predict_variants,
     subject_folds,
 )
 from fakeemo.calibration import Calibration, read_calibration
@@ -62,6 +63,19 @@ def test_trees_that_start_from_a_slope_do_better_where_the_classes_lie_along_one
         assert (info["start"] is None) == (start == "even")
     assert losses["linear"] < losses["even"]
     assert right["linear"] > right["even"]
+
+
+@pytest.mark.parametrize("start", ["even", "linear"])
+def test_a_variant_is_scored_as_if_it_were_a_video_of_its_own(oblique, start):
+    oblique.pb = oblique.pb + np.random.default_rng(1).normal(size=oblique.pb.shape).astype(np.float32)
+    oblique.fit(settings=replace(SETTINGS, start=start))
+    model = oblique.folder / "boosting.ubj"
+    found = predict_variants(oblique.folder / "pb.parquet", model)
+    alone = predict_scores(
+        oblique.table(rows=[f"r{i:04d}" for i in range(len(oblique.rows))], name="own.parquet"), model
+    )
+    variants = np.concatenate([found[video].variants for video in oblique.video_ids])
+    assert variants == pytest.approx([alone[row].score for row in sorted(alone)])
 
 
 def test_the_slope_of_a_fold_knows_nothing_of_its_held_out_videos(oblique):

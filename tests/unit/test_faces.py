@@ -16,6 +16,7 @@ from fakeemo.faces import (
     centre,
     choose_face,
     detect_faces,
+    detector_box,
     distance,
     face_near,
     likeness,
@@ -115,6 +116,12 @@ def landmarks(predictor: dlib.shape_predictor, image: np.ndarray, box: Box) -> n
     x, y, w, h = box
     points = predictor(image, dlib.rectangle(round(x), round(y), round(x + w), round(y + h)))
     return np.array([(point.x, point.y) for point in points.parts()], float)
+
+
+def test_the_two_conventions_of_a_box_map_to_each_other():
+    box = Box(100, 50, 80, 120)
+    assert predictor_box(box) == pytest.approx((104, 66.8, 72, 108))
+    assert detector_box(predictor_box(box)) == pytest.approx(box)
 
 
 def test_predictor_box_gives_the_landmarks_of_dlibs_own_box(predictor):

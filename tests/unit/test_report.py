@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from report_inputs import EMOTIONS, HOSTILE, NEUTRAL, make_run
 
+from fakeemo import workflow as plan
 from fakeemo.ablation import write_ablation
 from fakeemo.evaluation import Prediction, read_predictions, write_predictions
-from fakeemo.figures import FIGURES, held_out_training
+from fakeemo.figures import held_out_training
 from fakeemo.figures_learned import falls, principal_axes
 from fakeemo.pairing import PRESUMES
 from fakeemo.report import headline, write_report
@@ -338,7 +339,7 @@ def test_ids_are_unique_and_links_lead_somewhere(page, run):
 def test_every_figure_has_its_files_and_a_described_panel_for_each_emotion(run, page):
     folder = run[0] / "report/figures"
     assert {path.name for path in folder.iterdir()} == {
-        f"{name}.{kind}" for name in FIGURES for kind in ("svg", "png", "csv")
+        f"{name}.{kind}" for name in plan.FIGURES for kind in ("svg", "png", "csv")
     }
     labels = [attributes["aria-label"] for _, attributes in page.elements if attributes.get("role") == "img"]
     for what in (

@@ -11,7 +11,6 @@ from conftest import REPOSITORY
 from fakeemo import workflow as plan
 from fakeemo.demo import EMOTIONS, demo_sheet
 from fakeemo.errors import FakeemoError
-from fakeemo.figures import FIGURES
 
 SCHEMA = REPOSITORY / "workflow" / "schemas" / "config.schema.yaml"
 
@@ -160,10 +159,6 @@ def test_every_default_is_of_the_paper():
     assert config["boosting"]["trees"] == 5000
     assert config["variants"]["train"] == 10
     assert "demo" not in config
-
-
-def test_the_figures_of_rules_and_report_are_the_same():
-    assert plan.FIGURES == FIGURES
 
 
 def test_a_rate_of_an_unknown_emotion_is_named():
