@@ -3,24 +3,27 @@
     python benchmarks/lstm_pb.py            # on the CPU, two threads
     python benchmarks/lstm_pb.py memory     # peak memory: batch 80, and 16 clips of 6,000 frames
     python benchmarks/lstm_pb.py recognise  # a step of recognition mode, teacher forced
-    python benchmarks/lstm_pb.py cuda       # on a GPU: a whole emotion, six as six jobs, the share of products
+    python benchmarks/lstm_pb.py cuda       # on a GPU: steps, rounding, the share of products, six whole emotions
 
 All sides in turn, so that a busy machine slows all; medians of REPEATS rounds.
 """
 
+import copy
 import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import authors_way
 import numpy as np
 import torch
 
+from fakeemo import cuda_graph
 from fakeemo.devices import choose_device, name_of
-from fakeemo.learning_step import LearningSettings, learn_batch, optimiser_of_pb
+from fakeemo.learning_step import LearningSettings, learn_batch, optimiser_of_pb, passes_of
 from fakeemo.lstm_pb import LSTMPB, NetworkSettings
 from fakeemo.recognition import RecognitionSettings, descend, predictor
 from fakeemo.sequences import Sequences
@@ -59,8 +62,8 @@ def learner(
     optimiser = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     settings, data = LearningSettings(batch_size=batch, **learning), series(batch, length)  # type: ignore[arg-type]
     pb, owner = torch.zeros(2, 64, device=device), np.arange(batch) % 2
-    pb_optimiser = optimiser_of_pb(pb, settings)
-    return lambda: learn_batch(model, optimiser, pb, pb_optimiser, data, owner, settings)
+    pb_optimiser, passes = optimiser_of_pb(pb, settings), passes_of(model, settings)
+    return lambda: learn_batch(model, optimiser, pb, pb_optimiser, data, owner, settings, passes=passes)
 
 
 def products(batch: int) -> tuple[Callable[[], None], float]:
@@ -171,8 +174,61 @@ def emotion(device: str, context_from: str, epochs: int, length: int) -> None:
     print(seconds(lambda: train(data, labels, network, learning, seed=0, device=device)))
 
 
+def gpu_seconds(work: Callable[[], object]) -> float:
+    """Give the median of REPEATS, after as many as capture a graph."""
+    took = []
+    for repeat in range(REPEATS + 2):
+        torch.cuda.synchronize()
+        start = time.perf_counter()
+        work()
+        torch.cuda.synchronize()
+        if repeat > 1:
+            took.append(time.perf_counter() - start)
+    return float(np.median(took))
+
+
+def gpu_steps() -> None:
+    """Time steps of learning mode, with their kernels replayed from a graph and launched one by one."""
+    port = authors_way.AuthorsNetwork().cuda()
+    optimiser = torch.optim.SGD(port.parameters(), lr=0.01, momentum=0.9)
+    one = torch.from_numpy(series(1, LENGTH).x[0]).cuda()
+    authors = gpu_seconds(lambda: authors_way.learn_sequence(port, optimiser, one, torch.zeros(64, device="cuda")))
+    square = torch.randn(8192, 8192, device="cuda")
+    peak = 2 * 8192**3 / gpu_seconds(lambda: square @ square)
+    row(name_of("cuda"), "seconds a step", "launched one by one", "frames/s", "times the authors' way", "TFLOP/s")
+    row(*["---"] * 6)
+    row("the authors' way, batch 1", f"{authors:.3f}", "", f"{(LENGTH - 1) / authors:.0f}", "1.0", "")
+    for context_from in ("hidden", "top"):
+        for batch in (80, 8, 1):
+            replayed = gpu_seconds(learner(context_from, batch, LENGTH, "cuda"))
+            with mock.patch.object(cuda_graph.Replayed, "__call__", lambda self, *inputs: self.work(*inputs)):
+                launched = gpu_seconds(learner(context_from, batch, LENGTH, "cuda"))
+            rate = batch * (LENGTH - 1) / replayed
+            useful = f"{rate * 3 * 2 * (GRID + AROUND) / 1e12:.1f}" if context_from == "hidden" else ""
+            step = f"`context_from: {context_from}`, batch {batch}"
+            against = f"{rate * authors / (LENGTH - 1):.0f}"
+            row(step, f"{replayed:.3f}", f"{launched:.3f}", f"{rate:.0f}", against, useful)
+    row("`torch.mm`, 8192 x 8192, float32", "", "", "", "", f"{peak / 1e12:.1f}")
+    print(f"\nOf the busy time of a step {share_of_products('cuda', LENGTH):.0%} is spent in products.\n")
+
+
+def rounding() -> None:
+    """Say how far float32 and TF32 products lead from float64, and what TF32 gains."""
+    torch.manual_seed(0)
+    x, p = torch.from_numpy(series(8, LENGTH).x).cuda(), torch.randn(8, 64, device="cuda")
+    model = LSTMPB(NetworkSettings(context_from="hidden")).cuda().requires_grad_(False)
+    exact = copy.deepcopy(model).double()(x.double(), p.double())
+    row("products", "largest difference of an output from float64", "seconds a step, batch 80")
+    row("---", "---", "---")
+    for name, tf32 in (("float32", False), ("TF32", True)):
+        torch.backends.cuda.matmul.allow_tf32 = tf32
+        off = float((model(x, p).double() - exact).abs().max())
+        row(name, f"{off:.1e}", f"{gpu_seconds(learner('hidden', BATCH, LENGTH, 'cuda')):.3f}")
+    torch.backends.cuda.matmul.allow_tf32 = False
+
+
 def whole(device: str = "cuda", epochs: int = 100, length: int = LENGTH) -> None:
-    """Time a whole emotion, six as the workflow's six jobs one after the other, and the share spent in products."""
+    """Time a whole emotion, and six as the workflow's six jobs one after the other."""
     row(name_of(device), f"seconds for {epochs} epochs of {BATCH} sequences", "aim")
     row("---", "---", "---")
     for context_from in ("hidden", "top"):
@@ -182,14 +238,18 @@ def whole(device: str = "cuda", epochs: int = 100, length: int = LENGTH) -> None
         for _ in range(6):
             trained.append(float(subprocess.run(job, stdout=subprocess.PIPE, check=True, text=True).stdout))
         took = time.perf_counter() - started
-        row(f"context from {context_from}, an emotion, median of six", f"{np.median(trained):.1f}", "60")
-        row(f"context from {context_from}, six jobs one after the other, start-up included", f"{took:.1f}", "360")
-    print(f"\nOf the busy time of a step {share_of_products(device, length):.0%} is spent in products.")
+        row(f"`context_from: {context_from}`, an emotion, median of six", f"{np.median(trained):.1f}", "at most 60")
+        row(
+            f"`context_from: {context_from}`, six jobs one after the other, start-up included",
+            f"{took:.1f}",
+            "at most 360",
+        )
 
 
 def share_of_products(device: str, length: int) -> float:
     work = learner("hidden", BATCH, length, device)
-    work()
+    for _ in range(3):
+        work()
     on_card = device == "cuda"
     kind = torch.profiler.ProfilerActivity.CUDA if on_card else torch.profiler.ProfilerActivity.CPU
     with torch.profiler.profile(activities=[kind]) as profile:
@@ -213,6 +273,9 @@ def main() -> None:
             recognition()
         case ["cuda"]:
             choose_device("cuda")  # says so where there is none
+            gpu_steps()
+            rounding()
+            print()
             whole()
         case ["emotion", device, context_from, epochs, length]:
             emotion(device, context_from, int(epochs), int(length))

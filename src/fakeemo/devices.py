@@ -5,16 +5,20 @@ the first. Here each takes one by a lock that the kernel releases when the proce
 """
 
 import fcntl
+import math
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
 from fakeemo.errors import FakeemoError
+
+T = TypeVar("T")
 
 _LOOK_AGAIN_S = 1.0
 
@@ -89,3 +93,20 @@ def out_of_memory(error: BaseException) -> bool:
     """Say whether ``error`` is what torch or Python raise where the device's memory does not suffice."""
     # On the CPU torch raises a bare RuntimeError, told by its text alone.
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+
+
+def that_fits(work: Callable[[int], T], size: int) -> tuple[T, int] | None:
+    """Give what ``work`` gives for ``size``, halved as often as the device's memory asks for, and that size.
+
+    Gives nothing where the memory does not suffice for a size of 1.
+    """
+    while True:
+        try:
+            return work(size), size
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+        if size == 1:  # outside of `except`, whose error holds on to what the failed attempt had
+            return None
+        size = math.ceil(size / 2)
+        torch.cuda.empty_cache()

@@ -7,14 +7,14 @@ rate of its own. As the loss of a sequence is already the mean over its steps, `
 A step that runs out of memory is taken with fewer sequences at a time, to the same end within rounding.
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from fakeemo.devices import name_of, out_of_memory
+from fakeemo.cuda_graph import Replayed
+from fakeemo.devices import name_of, that_fits
 from fakeemo.errors import FakeemoError, check_word
 from fakeemo.lstm_pb import LSTMPB, prediction_error
 from fakeemo.sequences import Sequences
@@ -103,6 +103,7 @@ def learn_batch(
     learning: LearningSettings,
     micro_batch: int | None = None,
     random: np.random.Generator | None = None,
+    passes: Replayed | None = None,
 ) -> tuple[float, int]:
     """Take one step of weights and PB vectors; give the summed loss of the batch's sequences.
 
@@ -116,6 +117,7 @@ def learn_batch(
         learning: schedule.
         micro_batch: sequences to go forward and back with at a time; all where not given.
         random: draws ``learning.pb_noise``; needed where there is any.
+        passes: what :func:`passes_of` gave for ``model``, to be kept from step to step.
 
     Returns:
         The loss, and ``micro_batch``, halved as often as the device's memory asked for.
@@ -125,30 +127,21 @@ def learn_batch(
     """
     own = pb[torch.from_numpy(owner).to(pb.device)]
     noisy = own + learning.pb_noise * _noise(own, random) if learning.pb_noise else own
-    micro_batch = micro_batch or len(batch)
-    step = None
-    while step is None:
-        try:
-            step = gradients(model, noisy, batch, learning, micro_batch)
-        except Exception as error:
-            if not out_of_memory(error):
-                raise
-        if step is None:  # outside of `except`, whose error holds on to what the failed attempt had
-            if micro_batch == 1:
-                raise FakeemoError(
-                    f"{name_of(pb.device)}: out of memory with one sequence of {batch.x.shape[1]} frames; lower"
-                    " network.hidden or network.layers, set learning.segment (with network.context_from: hidden),"
-                    " shorten videos by start_s and end_s, or use a device with more memory"
-                )
-            micro_batch = math.ceil(min(micro_batch, len(batch)) / 2)
-            if pb.device.type == "cuda":
-                torch.cuda.empty_cache()
-    loss, delta = step
+    micro_batch, passes = micro_batch or len(batch), passes or passes_of(model, learning)
+    at_once = min(micro_batch, len(batch))
+    fitting = that_fits(lambda size: gradients(model, passes, noisy, batch, size), at_once)
+    if fitting is None:
+        raise FakeemoError(
+            f"{name_of(pb.device)}: out of memory with one sequence of {batch.x.shape[1]} frames; lower"
+            " network.hidden or network.layers, set learning.segment (with network.context_from: hidden),"
+            " shorten videos by start_s and end_s, or use a device with more memory"
+        )
+    (loss, delta), size = fitting
     if learning.clip_norm:
         torch.nn.utils.clip_grad_norm_(model.parameters(), learning.clip_norm)
     optimiser.step()
     update_pb(pb, owner, delta - learning.pb_decay * own, pb_optimiser)
-    return loss, micro_batch
+    return loss, size if size < at_once else micro_batch
 
 
 def _noise(like: Tensor, random: np.random.Generator | None) -> Tensor:
@@ -158,25 +151,38 @@ def _noise(like: Tensor, random: np.random.Generator | None) -> Tensor:
     return torch.from_numpy(random.standard_normal(tuple(like.shape), np.float32)).to(like.device)
 
 
-def gradients(
-    model: LSTMPB, p: Tensor, batch: Sequences, learning: LearningSettings, micro_batch: int
-) -> tuple[float, Tensor]:
+def passes_of(model: LSTMPB, learning: LearningSettings) -> Replayed:
+    """Give the way forward and back through the network, for :func:`gradients`.
+
+    From landmarks ``(batch, time, features)``, mask ``(batch, time)``, PB vectors ``(batch, pb)`` and a number that the
+    loss is divided by, to errors ``(batch,)``, their gradients at the PB vectors, and those at the weights.
+    """
+
+    def forward_and_back(x: Tensor, mask: Tensor, p: Tensor, divisor: Tensor) -> list[Tensor]:
+        p = p.detach().requires_grad_()
+        error = prediction_error(model(x, p, learning.closed_loop, segment=learning.segment), x, mask)
+        gradients = torch.autograd.grad(error.sum() / divisor, [p, *model.parameters()], materialize_grads=True)
+        return [error.detach(), *gradients]
+
+    return Replayed(forward_and_back)
+
+
+def gradients(model: LSTMPB, passes: Replayed, p: Tensor, batch: Sequences, micro_batch: int) -> tuple[float, Tensor]:
     """Set the weights' gradients to those of the batch's mean loss, ``micro_batch`` sequences at a time.
 
     Gives the summed loss, and each sequence's ``-dE/dp`` (equation 1), ``(batch, pb)``.
     """
     model.zero_grad(set_to_none=True)
-    losses, deltas = [], []
+    divisor, losses, deltas = p.new_tensor(len(batch)), [], []
     for i in range(0, len(batch), micro_batch):
-        part = batch.select(np.arange(len(batch))[i : i + micro_batch])
-        x = torch.from_numpy(part.x).to(p.device)
-        mask = torch.from_numpy(part.mask).to(p.device)
-        q = p[i : i + micro_batch].requires_grad_()
-        error = prediction_error(model(x, q, learning.closed_loop, segment=learning.segment), x, mask)
-        torch.autograd.backward(error.sum() / len(batch))
-        assert q.grad is not None
-        deltas.append(-q.grad * len(batch))
-        losses.append(error.detach())
+        part = slice(i, i + micro_batch)
+        x, mask = torch.from_numpy(batch.x[part]).to(p.device), torch.from_numpy(batch.mask[part]).to(p.device)
+        error, to_p, *to_weights = passes(x, mask, p[part], divisor)
+        for parameter, gradient in zip(model.parameters(), to_weights, strict=True):
+            # Two biases that are added have one tensor for both their gradients, and what follows works in place.
+            parameter.grad = gradient.clone() if parameter.grad is None else parameter.grad.add_(gradient)
+        deltas.append(-to_p * len(batch))
+        losses.append(error)
     return float(torch.cat(losses).sum()), torch.cat(deltas)  # the one time that a batch waits for a GPU
 
 

@@ -19,6 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fakeemo.cuda_graph import Replayed
+from fakeemo.devices import name_of, that_fits
 from fakeemo.errors import FakeemoError, check_word
 from fakeemo.lstm_pb import CLASSES, LSTMPB, load_network, prediction_error
 from fakeemo.progress import progress
@@ -31,7 +33,7 @@ STARTS = {"zero": ("zero",), "classes": CLASSES, "best": ("zero", *CLASSES)}
 Predictor = Callable[[Tensor, Tensor], Tensor]
 """Predictions ``(rows, time - 1, features)`` of some rows of a batch ``(rows,)`` under PB vectors ``(rows, pb)``."""
 
-Advance = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]
+Advance = Callable[[Tensor, Tensor], Sequence[Tensor]]
 """From rows of a batch and their PB vectors: errors, by how much to change the vectors, how long a step was tried."""
 
 _SHOWN = 4
@@ -111,11 +113,24 @@ def recognise(
     order = np.argsort(sequences.mask.shape[1] - np.argmax(sequences.mask[:, ::-1], axis=1), kind="stable")
     copies = 1 if settings.method == "gradient" else model.settings.pb + 1
     at_once = max(1, settings.batch_size // copies)
-    bar = progress(None, description, "sequence", len(order))
-    for begin in range(0, len(order), at_once):
-        batch = sequences.select(order[begin : begin + at_once])
+    bar, done = progress(None, description, "sequence", len(order)), 0
+
+    def some(size: int) -> tuple[Sequences, Recognised]:
+        batch = sequences.select(order[done : done + size])
         x, mask = torch.from_numpy(batch.x).to(device), torch.from_numpy(batch.mask).to(device)
-        part = _recognise_batch(model, x, mask, settings, closed_loop)
+        return batch, _recognise_batch(model, x, mask, settings, closed_loop)
+
+    while done < len(order):
+        fitting = that_fits(some, at_once)
+        if fitting is None:
+            raise FakeemoError(
+                f"{name_of(device)}: out of memory with one sequence; shorten videos by start_s and end_s, or use a"
+                " device with more memory"
+            )
+        (batch, part), size = fitting
+        if size < at_once:
+            print(f"{description}: out of memory; goes on with {size} sequences at a time, to the same end", flush=True)
+            at_once = size
         lost = np.flatnonzero(~np.isfinite(part.pb).all(axis=1) | ~np.isfinite(part.error))
         if len(lost):
             raise FakeemoError(
@@ -123,6 +138,7 @@ def recognise(
                 f" after {part.steps[lost[0]]} steps at rate {settings.rate:g}; lower recognition.rate"
             )
         found.append(part)
+        done += len(batch)
         bar.update(len(batch))
     bar.close()
     back = np.argsort(order)
@@ -182,16 +198,23 @@ def descend(
     errors = x.new_full((len(x), settings.steps + 1), torch.nan)
     changes = errors.clone()
     changes[:, 0] = 0
-    moving = torch.arange(len(x), device=x.device)
+    rows = torch.arange(len(x), device=x.device)
+    moving = torch.ones_like(rows, dtype=torch.bool)
+    # A graph is of one number of rows, so on a GPU some that stand still go along until they are half of all.
+    most = 0.5 if x.is_cuda else 1.0
     for step in range(settings.steps):
-        error, delta, tried = advance(moving, p[moving])
-        p[moving] += delta
-        steps[moving] += 1
-        errors[moving, step] = error
-        changes[moving, step + 1] = delta.norm(dim=1)
-        moving = moving[tried > settings.tolerance]
-        if not len(moving):
+        error, delta, tried = advance(rows, p[rows])
+        delta = torch.where(moving[:, None], delta, 0)
+        p[rows] += delta
+        steps[rows] += moving
+        errors[rows, step] = torch.where(moving, error, torch.nan)
+        changes[rows, step + 1] = torch.where(moving, delta.norm(dim=1), torch.nan)
+        moving &= tried > settings.tolerance
+        left = int(moving.sum())
+        if not left:
             break
+        if left <= most * len(rows):
+            rows, moving = rows[moving], moving[moving]
     with torch.no_grad():
         last = prediction_error(predict(torch.arange(len(x), device=x.device), p), x, mask)
         errors.scatter_(1, steps[:, None], last[:, None])
@@ -202,14 +225,14 @@ def _gradient(predict: Predictor, x: Tensor, mask: Tensor, settings: Recognition
     """Give the step of equations 1-2."""
 
     def advance(rows: Tensor, p: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        p = p.requires_grad_()
+        p = p.detach().requires_grad_()
         error = prediction_error(predict(rows, p), x[rows], mask[rows])
         # The sum keeps sequences apart: each row of the gradient is its own sequence's.
         (gradient,) = torch.autograd.grad(error.sum(), p)
         delta = -settings.rate * gradient
         return error.detach(), delta, delta.norm(dim=1)
 
-    return advance
+    return Replayed(advance)
 
 
 def _gauss_newton(predict: Predictor, x: Tensor, mask: Tensor, settings: RecognitionSettings) -> Advance:
@@ -218,13 +241,14 @@ def _gauss_newton(predict: Predictor, x: Tensor, mask: Tensor, settings: Recogni
     A step that does not lower a sequence's error is not taken, and its next one is damped more.
     """
     damping = x.new_full((len(x),), _DAMPING)
+    predictions = Replayed(lambda rows, p: [predict(rows, p)])
 
     @torch.no_grad()
     def advance(rows: Tensor, p: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         shown, seen, pb = x[rows], mask[rows], p.shape[1]
         unit = torch.eye(pb, dtype=p.dtype, device=p.device)
         nudged = torch.cat([p[None], p + _NUDGE * unit[:, None]])
-        y, *moved = predict(rows.repeat(pb + 1), nudged.flatten(0, 1)).chunk(pb + 1)
+        y, *moved = predictions(rows.repeat(pb + 1), nudged.flatten(0, 1))[0].chunk(pb + 1)
         slope = (torch.stack(moved) - y) / _NUDGE
         counted = seen[:, 1:].to(y.dtype)
         share = counted / counted.sum(dim=1, keepdim=True).clamp(min=1) / y.shape[2]
@@ -235,7 +259,7 @@ def _gauss_newton(predict: Predictor, x: Tensor, mask: Tensor, settings: Recogni
         damped = curvature + (damping[rows] * steepness)[:, None, None] * unit
         step, _ = torch.linalg.solve_ex(damped, descent)  # where it is singular, a step that is no number: not taken
         error = prediction_error(y, shown, seen)
-        lower = prediction_error(predict(rows, p + step), shown, seen) < error
+        lower = prediction_error(predictions(rows, p + step)[0], shown, seen) < error
         damping[rows] *= torch.where(lower, _SURER, _WARIER)
         return error, torch.where(lower[:, None], step, 0), step.norm(dim=1).nan_to_num(nan=torch.inf)
 

@@ -5,7 +5,7 @@ differ in length and may miss frames, so they travel as a padded array and a mas
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +57,12 @@ class Sequences:
         mask = self.mask[index]
         length = int(np.flatnonzero(mask.any(axis=0)).max(initial=-1)) + 1
         return Sequences(self.x[index, :length], mask[:, :length], self.video[index], self.variant[index], self.basis)
+
+    def padded(self, length: int) -> "Sequences":
+        """Give the sequences with masked frames of zeros up to ``length``."""
+        more = length - self.x.shape[1]
+        x, mask = np.pad(self.x, ((0, 0), (0, more), (0, 0))), np.pad(self.mask, ((0, 0), (0, more)))
+        return replace(self, x=x, mask=mask)
 
 
 def load_sequences(

@@ -19,9 +19,10 @@ import torch
 from torch import Tensor
 
 from fakeemo.checkpoint import Learner, fingerprint, restore, save, termination_noted
+from fakeemo.cuda_graph import Replayed, shared_length
 from fakeemo.devices import name_of
 from fakeemo.errors import FakeemoError
-from fakeemo.learning_step import LearningSettings, learn_batch, optimiser_of, optimiser_of_pb
+from fakeemo.learning_step import LearningSettings, learn_batch, optimiser_of, optimiser_of_pb, passes_of
 from fakeemo.lstm_pb import CLASSES, LSTMPB, NetworkSettings, save_network
 from fakeemo.progress import progress
 from fakeemo.sequences import Sequences, load_sequences
@@ -84,13 +85,13 @@ def train(
         if learner.history:
             print(f"{description}: goes on after epoch {len(learner.history)}, from {resume}", flush=True)
 
-    done = len(learner.history)
+    passes, done = passes_of(learner.model, learning), len(learner.history)
     bar = progress(range(done + 1, learning.epochs + 1), description, "epoch", learning.epochs, done)
     with termination_noted() if resume else nullcontext() as told_to_end:
         for epoch in bar:
             started = time.perf_counter()
             shown = learner.random.permutation([learner.random.choice(variants) for variants in members])
-            loss = learn_epoch(learner, sequences, owner, shown, learning, description)
+            loss = learn_epoch(learner, passes, sequences, owner, shown, learning, description)
             learner.model.class_pb.copy_(class_means(learner.pb, owner, labels))
             genuine, fake = learner.model.class_pb
             learner.history.append(
@@ -138,6 +139,7 @@ def begin(
 
 def learn_epoch(
     learner: Learner,
+    passes: Replayed,
     sequences: Sequences,
     owner: np.ndarray,
     shown: np.ndarray,
@@ -149,6 +151,8 @@ def learn_epoch(
     for i in range(0, len(shown), learning.batch_size):
         index = shown[i : i + learning.batch_size]
         batch = sequences.select(index)
+        if learner.pb.device.type == "cuda":
+            batch = batch.padded(shared_length(batch.x.shape[1], sequences.x.shape[1]))
         loss, room = learn_batch(
             learner.model,
             learner.optimiser,
@@ -159,6 +163,7 @@ def learn_epoch(
             learning,
             learner.micro_batch,
             learner.random,
+            passes,
         )
         if room < learner.micro_batch:
             print(f"{description}: out of memory; goes on with {room} sequences at a time, to the same end", flush=True)
