@@ -23,6 +23,9 @@ class VideoError(FakeemoError):
         return VideoError, (self.status, self.reason)  # so that it comes through from another process
 
 
+_FULL = ("No space left on device", "Disk quota exceeded")
+
+
 def in_one_line(error: Exception) -> str:
     """Say what has gone wrong: the message of a fault that a user can mend, else what kind of fault it is."""
     if isinstance(error, FakeemoError):
@@ -33,6 +36,8 @@ def in_one_line(error: Exception) -> str:
         text = f"{error.filename or 'file system'}: {error.strerror or error}"
     else:
         text = f"unexpected {type(error).__name__}: {error}"
+    if any(full in text for full in _FULL):
+        text += "; make room and start again, what is computed stays"
     return "fakeemo: " + " ".join(text.split())
 
 

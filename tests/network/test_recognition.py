@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import reference
 import torch
-from test_training import NETWORK, two_classes
+from test_training import NETWORK, Tight, two_classes
 
 from fakeemo.errors import FakeemoError
 from fakeemo.learning_step import LearningSettings
@@ -271,3 +271,18 @@ def test_new_videos_are_prepared_as_those_of_training_were(tmp_path):
     assert series.x.shape == (1, 13, 80)
     expected = recognise(load_network(tmp_path)[0], series, settings, closed_loop=0.0)
     assert read_table(out)[0]["error"] == pytest.approx(expected.error)
+
+
+def test_out_of_memory_sequences_go_through_fewer_at_a_time_to_the_same_end(trained, capsys):
+    tight = Tight(trained.settings)
+    tight.load_state_dict(trained.state_dict())
+    sequences, _ = two_classes(seed=3)
+    settings = RecognitionSettings(steps=4, rate=1.0)
+    found = recognise(tight, sequences, settings, closed_loop=0.8)
+    assert capsys.readouterr().out.count("out of memory; goes on with 2 sequences at a time") == 1
+    whole = recognise(trained, sequences, settings, closed_loop=0.8)
+    np.testing.assert_allclose(found.pb, whole.pb, atol=1e-5)
+    np.testing.assert_allclose(found.error, whole.error, rtol=1e-4)
+    tight.room = 0
+    with pytest.raises(FakeemoError, match="cpu: out of memory with one sequence"):
+        recognise(tight, sequences, settings, closed_loop=0.8)

@@ -35,6 +35,7 @@ def test_a_full_disk_ends_the_job_in_one_line_and_the_same_command_goes_on(disk)
     assert done.returncode != 0
     (line,) = {line for line in done.stderr.splitlines() if line.startswith("fakeemo: ")}
     assert "No space left on device" in line
+    assert "make room and start again" in line
     assert project.results() == before
     ballast.unlink()
     project.run(*arguments)
