@@ -7,8 +7,10 @@ Nothing in it is ever run: whatever does not fit this description ends in a :cla
 """
 
 import hashlib
+import importlib.util
 import math
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,6 +40,16 @@ os.environ.setdefault("NUMBA_CACHE_DIR", str(cache_folder() / "numba"))
 import numba  # noqa: E402
 
 numba.config.reload_config()
+
+# Numba finds out whether there is a BLAS by importing all of scipy.linalg, a third of the time that a job takes to
+# start. No kernel here needs one; other code in this process finds it as ever.
+if "scipy.linalg" not in sys.modules:
+    sys.modules["scipy.linalg"] = None  # type: ignore[assignment]
+    try:
+        import numba.np.arraymath
+    finally:
+        del sys.modules["scipy.linalg"]
+    numba.np.arraymath._HAVE_BLAS = importlib.util.find_spec("scipy") is not None
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -258,6 +258,16 @@ def test_the_engine_does_not_import_arrow():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_a_prediction_does_without_scipy_and_other_code_still_finds_its_blas():
+    code = (
+        "import sys, numpy as np; from fakeemo import landmarks; landmarks.warm()\n"
+        "assert 'scipy.linalg' not in sys.modules\n"
+        "import numba; product = numba.njit(lambda a: np.dot(a, a)); assert (product(np.eye(3)) == np.eye(3)).all()\n"
+        "assert 'scipy.linalg.cython_blas' in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_preprocessing_imports_nothing_heavy():
     code = "import sys, fakeemo.augment; assert not {'torch', 'pandas', 'xgboost', 'dlib'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
