@@ -33,10 +33,6 @@ REPOSITORY = Path(__file__).parents[1]
 EMOTIONS = ("anger", "contempt", "disgust", "happiness", "sadness", "surprise")
 PLANS = {600: 8, 6000: 50}  # videos, and the seconds that a dry run may take
 N_EMPTY, N_CLIPS, CORES = 10, 20, 2
-PER_VIDEO = ("rois/{}.parquet", "landmarks/{}.parquet", "variants/{}.parquet", "qc/{}.jpg", "faces/{}.png")
-PER_MODEL = ("models/{}/lstm_pb.safetensors", "models/{}/config.json", "models/{}/history.csv", "pb/{}.parquet")
-PER_MODEL += ("pb/{}_convergence.csv", "models/{}/boosting.ubj", "models/{}/boosting.json")
-ONCE = ("landmarks/engine.txt", "qc/videos.parquet", "predictions.csv", "metrics.json", "report/index.html")
 
 
 def write_project(folder: Path, n_videos: int, clip: Path | None = None) -> list[str]:
@@ -86,15 +82,15 @@ def plan(folder: Path, sizes: Iterable[int]) -> None:
 
 def nothing_to_do(folder: Path, n_videos: int) -> None:
     """Time a run in which all is there: files as results have them, with the notes that Snakemake takes of a job."""
-    videos = write_project(folder, n_videos)
-    names = [name.format(video) for name in PER_VIDEO for video in videos]
-    names += [name.format(emotion) for name in PER_MODEL for emotion in EMOTIONS] + list(ONCE)
-    figures = ("accuracy", "roc", "reliability", "pb_space", "learning_curves", "boosting")
-    names += [f"report/figures/{figure}.{kind}" for figure in figures for kind in ("svg", "png", "csv")]
-    for name in names:
-        path = folder / "results" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(name)
+    write_project(folder, n_videos)
+    snakemake(folder, "--summary")
+    for line in (folder / "printed.txt").read_text().splitlines():
+        path = folder / line.split("\t")[0]
+        if path.suffix and line.startswith("results/"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(path.name)
+        elif line.startswith("results/"):  # a folder
+            path.mkdir(parents=True, exist_ok=True)
     snakemake(folder, "--touch", "--cores", "1000")
     measured = snakemake(folder, "--cores", str(CORES))
     assert "Nothing to be done" in (folder / "printed.txt").read_text()

@@ -47,7 +47,9 @@ class BoostingSettings:
     and under each class's PB) and ``distances`` (from the found PB to each class's). ``threads`` fits run at a time,
     which changes no result. ``device`` is cpu or cuda. ``start`` is what the trees start from: ``even`` odds, or
     ``linear``, the log-odds of a logistic regression on the videos' mean features (:mod:`fakeemo.linear`), which trees
-    then correct: some thousand splits along single features make a poor slope in 16 directions at once.
+    then correct: some thousand splits along single features make a poor slope in 16 directions at once. ``rule`` says
+    how many trees the folds choose: as many as give the ``least-loss``, or, by the ``one-standard-error`` rule (Breiman
+    et al. 1984), as few as are no more than the standard error of the difference over subjects behind it.
     """
 
     trees: int = 5000
@@ -60,6 +62,7 @@ class BoostingSettings:
     threads: int = 1
     device: str = "cpu"
     start: str = "even"
+    rule: str = "least-loss"
 
     def candidates(self) -> list["BoostingSettings"]:
         """Give these settings for each pair of depth and rate, the first depth with each rate first."""
@@ -76,7 +79,7 @@ class Score(NamedTuple):
 
 
 class _Fit(NamedTuple):
-    """Hold a model and, after each of its trees, the summed log-loss of the watched videos' raw scores."""
+    """Hold a model and, after each of its trees, the log-losses of the watched videos' raw scores, (trees, videos)."""
 
     booster: xgb.Booster
     losses: np.ndarray
@@ -167,10 +170,11 @@ def fit_boosting(
     with ThreadPoolExecutor(max(1, settings.threads)) as pool:
         tasks = list(pool.map(run_fold, product(candidates, held_out)))
     fits = [tasks[k : k + len(folds)] for k in range(0, len(tasks), len(folds))]  # of each candidate, fold by fold
-    curves = [np.sum([fold.losses for fold in fit], axis=0) / len(video_ids) for fit in fits]
+    curves = [np.hstack([fold.losses for fold in fit]).mean(axis=1) for fit in fits]
     best = int(np.argmin([curve.min() for curve in curves]))
     chosen, fit, curve = candidates[best], fits[best], curves[best]
-    n_trees = int(curve.argmin()) + 1
+    watched = np.concatenate([subject[out] for out in held_out])
+    n_trees = choose_trees(np.hstack([fold.losses for fold in fit]), watched, settings.rule)
 
     scores = np.empty(len(video_ids))
     for fold, out in zip(fit, held_out, strict=True):
@@ -204,7 +208,7 @@ def fit_boosting(
             "log_loss": float(log_losses(is_fake, calibration(scores)).mean()),
         },
         "candidates": [
-            _candidate_facts(candidate, fit, curve, sizes)
+            _candidate_facts(candidate, fit, curve)
             for candidate, fit, curve in zip(candidates, fits, curves, strict=True)
         ],
         "log_loss_by_trees": [round(float(value), 6) for value in curve],
@@ -212,7 +216,7 @@ def fit_boosting(
             {
                 "subjects": names,
                 "n_videos": size,
-                "log_loss": float(fold.losses[n_trees - 1] / size),
+                "log_loss": float(fold.losses[n_trees - 1].mean()),
                 "correct": int(((scores[out] > 0.5) == is_fake[out]).sum()),
             }
             for names, size, out, fold in zip(folds, sizes, held_out, fit, strict=True)
@@ -273,6 +277,21 @@ def predict_variants(pb_table: str | Path, model: str | Path) -> dict[str, Varia
         str(name): VariantScores(Score(float(scores[k]), int(counts[k])), of_rows[video == k])
         for k, name in enumerate(video_ids)
     }
+
+
+def choose_trees(losses: np.ndarray, subject: np.ndarray, rule: str) -> int:
+    """Give the number of trees by ``rule``; see :class:`BoostingSettings`.
+
+    ``losses`` ``(trees, videos)`` are each held-out video's after each tree, and ``subject`` ``(videos,)`` names who is
+    seen in it.
+    """
+    best = int(losses.mean(axis=1).argmin())
+    if rule == "least-loss":
+        return best + 1
+    behind = losses[: best + 1] - losses[best]
+    by_subject = np.stack([behind[:, subject == name].sum(axis=1) for name in np.unique(subject)], axis=1)
+    error = by_subject.std(axis=1, ddof=1) * np.sqrt(by_subject.shape[1]) / len(subject)
+    return int(np.argmax(behind.mean(axis=1) <= error)) + 1
 
 
 def check_folds(held_out: Sequence[np.ndarray], subject: np.ndarray) -> None:
@@ -367,17 +386,17 @@ def _fit(
     matrix = xgb.DMatrix(train.x, is_fake[train.video], weight=train.weight, feature_names=list(columns), nthread=1)
     matrix.set_base_margin(start[train.video])
     if watch is None:
-        return _Fit(_on_device(xgb.train(parameters, matrix, n_trees), settings.device), np.empty(0), linear)
+        return _Fit(_on_device(xgb.train(parameters, matrix, n_trees), settings.device), np.empty((0, 0)), linear)
 
-    losses: list[float] = []
+    losses: list[np.ndarray] = []
     rows = _rows(x, video, watch)
     held_out = xgb.DMatrix(rows.x, feature_names=list(columns), nthread=1)
     held_out.set_base_margin(start[rows.video])
 
     def watched_loss(probabilities: np.ndarray, _: xgb.DMatrix) -> tuple[str, float]:
         scores = _mean_by_video(probabilities, rows.video, len(is_fake))[watch]
-        losses.append(float(log_losses(is_fake[watch], scores).sum()))
-        return "log_loss", losses[-1]
+        losses.append(log_losses(is_fake[watch], scores))
+        return "log_loss", float(losses[-1].mean())
 
     booster = xgb.train(
         parameters, matrix, n_trees, evals=[(held_out, "out")], custom_metric=watched_loss, verbose_eval=False
@@ -416,9 +435,7 @@ def _on_device(booster: xgb.Booster, device: str) -> xgb.Booster:
     return booster
 
 
-def _candidate_facts(
-    candidate: BoostingSettings, fit: Sequence[_Fit], curve: np.ndarray, sizes: Sequence[int]
-) -> dict[str, Any]:
+def _candidate_facts(candidate: BoostingSettings, fit: Sequence[_Fit], curve: np.ndarray) -> dict[str, Any]:
     """Sum up what the folds say of one depth and rate at their best number of trees; log-losses are for each video."""
     n_trees = int(curve.argmin()) + 1
     return {
@@ -426,7 +443,7 @@ def _candidate_facts(
         "rate": candidate.rate,
         "trees": n_trees,
         "log_loss": float(curve[n_trees - 1]),
-        "log_loss_by_fold": [float(fold.losses[n_trees - 1] / size) for fold, size in zip(fit, sizes, strict=True)],
+        "log_loss_by_fold": [float(fold.losses[n_trees - 1].mean()) for fold in fit],
     }
 
 

@@ -13,6 +13,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from fakeemo.boosting import (
     _rows,
+    choose_trees,
     feature_columns,
     predict_scores,
     predict_variants,
@@ -100,6 +101,31 @@ def test_the_number_of_trees_has_the_least_loss_of_scores_out_of_fold(tmp_path):
         sum(fold["log_loss"] * fold["n_videos"] for fold in info["folds"]) / len(toy.video_ids)
     )
     assert xgb.Booster(model_file=tmp_path / "boosting.ubj").num_boosted_rounds() == info["trees"]
+
+
+def test_one_standard_error_takes_the_fewest_trees_that_are_not_clearly_worse():
+    # Two videos of each of four subjects; the third tree is best by 0.05 on average, the second by 0.01 only.
+    subject = np.repeat(list("abcd"), 2)
+    behind = np.array([[0.05, 0.04, 0.06, 0.05], [0.05, -0.03, 0.04, -0.02], [0, 0, 0, 0], [0.01, 0.01, 0.01, 0.01]])
+    losses = 0.5 + np.repeat(behind, 2, axis=1)
+    error = behind[1].std(ddof=1) / 2  # of a mean over four subjects, who are two videos each
+    assert behind[1].mean() < error
+    assert choose_trees(losses, subject, "least-loss") == 3
+    assert choose_trees(losses, subject, "one-standard-error") == 2
+    surely = losses + np.array([0, error, 0, 0])[:, None]
+    assert choose_trees(surely, subject, "one-standard-error") == 3
+    # Eight subjects would be as sure of less.
+    assert choose_trees(losses, np.array(list("abcdefgh")), "one-standard-error") == 2
+    assert choose_trees(np.hstack([losses] * 8), np.arange(64), "one-standard-error") == 3
+
+
+def test_by_one_standard_error_a_model_has_fewer_trees_at_hardly_more_loss(tmp_path):
+    toy = Toy(tmp_path, effect=1.5)
+    _, least = toy.fit()
+    _, fewer = toy.fit(settings=replace(SETTINGS, rule="one-standard-error"))
+    assert fewer["trees"] < least["trees"]
+    assert least["log_loss"] < fewer["log_loss"] < least["log_loss"] + 0.05
+    assert fewer["log_loss"] == pytest.approx(fewer["log_loss_by_trees"][fewer["trees"] - 1], abs=1e-6)
 
 
 def test_a_subject_never_stands_on_both_sides_of_a_fold(tmp_path):
