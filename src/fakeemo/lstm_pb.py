@@ -334,7 +334,7 @@ def load_networks(folder: str | Path, device: torch.device | str = "cpu") -> tup
     folder = Path(folder)
     try:
         facts = json.loads((folder / "config.json").read_text())
-        prefixes = _prefixes(int(facts["networks"]))
+        prefixes = _prefixes(int(facts.get("networks", 1)))
         models = [LSTMPB(NetworkSettings(**facts["network"])) for _ in prefixes]
         with safe_open(folder / "lstm_pb.safetensors", framework="pt") as file:
             found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict

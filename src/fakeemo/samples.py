@@ -259,7 +259,8 @@ def _check_header(path: str | Path, header: list[str], required: Sequence[str]) 
             raise FakeemoError(f"{path}, line 1: column '{name}' stands twice")
     for name in required:
         if name not in header:
-            raise FakeemoError(f"{path}, line 1: column '{name}' is missing; columns are separated by tabs")
+            unless = "; a set without splits takes protocol: k-fold in the config" if name == "split" else ""
+            raise FakeemoError(f"{path}, line 1: column '{name}' is missing; columns are separated by tabs{unless}")
 
 
 def _parse_row(where: str, cells: dict[str, str], emotions: Mapping[str, str]) -> Sample:
