@@ -14,7 +14,7 @@ from typing import Any, cast, get_args
 import numpy as np
 
 from fakeemo.activity import read_activity
-from fakeemo.boosting import Score, feature_columns, network_blocks
+from fakeemo.boosting import Score, feature_columns
 from fakeemo.errors import FakeemoError
 from fakeemo.evaluation import judge, write_predictions
 from fakeemo.linear import Method, fit_linear, linear_scores, video_means
@@ -84,11 +84,10 @@ def logistic_pb(
 
     A video's PB vector is the mean over its variants. ``labels`` (genuine or fake) and ``subjects`` are by video id.
     """
-    table, header = read_table(pb_table)
-    columns = feature_columns(list(table), ["pb"])
-    video_ids, x, counts = video_means(table["video_id"], np.column_stack([table[name] for name in columns]))
-    blocks = network_blocks(columns, header["parameters"].get("networks", 1))
-    return _linear(video_ids, x, counts, labels, subjects, dict.fromkeys(video_ids, emotion), "direct", seed, blocks)
+    table, _ = read_table(pb_table)
+    rows = np.column_stack([table[name] for name in feature_columns(list(table), ["pb"])])
+    video_ids, x, counts = video_means(table["video_id"], rows)
+    return _linear(video_ids, x, counts, labels, subjects, dict.fromkeys(video_ids, emotion), "direct", seed)
 
 
 def activity_scores(
@@ -126,7 +125,6 @@ def _linear(
     emotions: Mapping[str, str],
     method: Method,
     seed: int,
-    blocks: Sequence[Sequence[int]] = (),
 ) -> dict[str, Score]:
     """Fit to those of the videos that have a label, and score all."""
     emotion = np.array([emotions[name] for name in video_ids])
@@ -139,7 +137,6 @@ def _linear(
         method=method,
         seed=seed,
         what=f"baseline {method}, {', '.join(sorted(set(emotion)))}",
-        blocks=blocks,
     )
     return _scores(video_ids, linear_scores(x, emotion, fitted)[:, None], counts)
 

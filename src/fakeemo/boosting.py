@@ -115,14 +115,6 @@ def feature_columns(available: Sequence[str], features: Sequence[str]) -> list[s
     return columns
 
 
-def network_blocks(columns: Sequence[str], networks: int) -> list[list[int]]:
-    """Give, for each of several networks, the places of its PB numbers in ``columns`` and of all that are not PB."""
-    pb = [i for i, name in enumerate(columns) if name.startswith("pb_")]
-    rest = [i for i in range(len(columns)) if i not in pb]
-    size = len(pb) // networks
-    return [pb[k * size : (k + 1) * size] + rest for k in range(networks)]
-
-
 def fit_boosting(
     pb_table: str | Path,
     labels: Mapping[str, str],
@@ -156,9 +148,8 @@ def fit_boosting(
         FakeemoError: if training has only one label or only one subject, a value is not finite, or a GPU is asked for
             and there is none.
     """
-    table, header = read_table(pb_table)
+    table, _ = read_table(pb_table)
     columns = feature_columns(list(table), settings.features)
-    blocks = network_blocks(columns, header["parameters"].get("networks", 1))
     training = np.isin(table["video_id"], [video_id for video_id, label in labels.items() if label])
     table = {name: values[training] for name, values in table.items()}
     video_ids, video = np.unique(table["video_id"], return_inverse=True)
@@ -174,7 +165,7 @@ def fit_boosting(
 
     def run_fold(task: tuple[BoostingSettings, np.ndarray]) -> _Fit:
         candidate, out = task
-        return _fit(x, video, is_fake, subject, ~out, settings.trees, candidate, columns, blocks, watch=out)
+        return _fit(x, video, is_fake, subject, ~out, settings.trees, candidate, columns, watch=out)
 
     with ThreadPoolExecutor(max(1, settings.threads)) as pool:
         tasks = list(pool.map(run_fold, product(candidates, held_out)))
@@ -193,7 +184,7 @@ def fit_boosting(
         scores[out] = found[out]
     calibration = fit_calibration(is_fake, scores)
 
-    final = _fit(x, video, is_fake, subject, np.ones(len(video_ids), bool), n_trees, chosen, columns, blocks)
+    final = _fit(x, video, is_fake, subject, np.ones(len(video_ids), bool), n_trees, chosen, columns)
     with replacing(model_out) as temporary:
         final.booster.save_model(temporary)
 
@@ -360,7 +351,6 @@ def _fit(
     n_trees: int,
     settings: BoostingSettings,
     columns: Sequence[str],
-    blocks: Sequence[Sequence[int]],
     *,
     watch: np.ndarray | None = None,
 ) -> _Fit:
@@ -376,7 +366,6 @@ def _fit(
             method="direct",
             seed=settings.seed,
             what="boosting.start linear",
-            blocks=blocks,
         )
     start = _start(linear, x, video)
     parameters: dict[str, Any] = {

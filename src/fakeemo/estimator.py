@@ -116,8 +116,6 @@ class LSTMPBEstimator:
                 raise FakeemoError(
                     f"X: values run from {low.min():g} to {high.max():g}; set scale=True, or bring them to [-1, 1]"
                 )
-        if self.learning.networks != 1:
-            raise FakeemoError(f"learning.networks: {self.learning.networks} given; an estimator has one network")
         self.classes_, self.center_, self.scale_, self.n_features_in_ = classes, center, scale, frames.shape[1]
         self.model_, self.history_ = train(
             self._sequences(series),

@@ -55,7 +55,7 @@ class _Plane(NamedTuple):
 
 
 def _plane(table: Mapping[str, np.ndarray], learned: np.ndarray, known: Mapping[str, Prediction]) -> _Plane:
-    names = feature_columns(list(table), ["pb"])[: learned.shape[1]]
+    names = feature_columns(list(table), ["pb"])
     ids, means, _ = video_means(table["video_id"], np.stack([table[name] for name in names], axis=1))
     axes, shares = principal_axes(means)
     labels = np.array([known[name].label for name in ids])
@@ -80,10 +80,7 @@ def draw_pb_space(
     pb_tables: Mapping[str, str | Path],
     generated: Mapping[str, str | Path],
 ) -> list[Panel]:
-    """Draw the recognised PB vectors of each model on the plane of their greatest variance, with the two learned.
-
-    Of several networks it is the first one's.
-    """
+    """Draw the recognised PB vectors of each model on the plane of their greatest variance, with the two learned."""
     known = {row.video_id: row for row in predictions}
     planes: dict[str, _Plane] = {}
     numbers: list[tuple[object, ...]] = []
@@ -163,11 +160,11 @@ def draw_generation(save: Save, generated: Mapping[str, str | Path]) -> list[Pan
 
 
 def draw_learning_curves(save: Save, histories: Mapping[str, str | Path]) -> list[Panel]:
-    """Draw the loss of each model's first network by epoch, and the distance of its class PB vectors."""
+    """Draw the loss of each network by epoch, and the distance of its class PB vectors."""
     curves: dict[str, dict[str, np.ndarray]] = {}
     for emotion, path in histories.items():
         with open(path, newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.DictReader(file) if row["network"] == "1"]
+            rows = list(csv.DictReader(file))
         names = ("epoch", "loss", "weight_rate", "pb_distance")
         curves[emotion] = {name: np.array([float(row[name]) for row in rows]) for name in names}
 

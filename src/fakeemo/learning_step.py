@@ -51,8 +51,6 @@ class LearningSettings:
         clip_norm: longest gradient of the weights that a step takes; 0 for no limit.
         segment: frames at a time for which the way back keeps what it needs, to train on long clips in little memory
             (:meth:`fakeemo.lstm_pb.LSTMPB.forward`); 0 keeps everything.
-        networks: how many are learned one after the other, from weights and draws of their own, to judge together (deep
-            ensembles; Lakshminarayanan et al. 2017). A video's PB vector is then theirs, one behind the other.
     """
 
     epochs: int = 100
@@ -71,7 +69,6 @@ class LearningSettings:
     pb_decay: float = 0.0
     clip_norm: float = 0.0
     segment: int = 0
-    networks: int = 1
 
     def __post_init__(self) -> None:
         """Raise :class:`FakeemoError` where a word is not one of those above."""

@@ -7,7 +7,7 @@ too. Features are centred for each emotion half way between the labels, so that 
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -56,13 +56,8 @@ def fit_linear(
     method: Method,
     seed: int = 0,
     what: str,
-    blocks: Sequence[Sequence[int]] = (),
 ) -> LinearModel:
     """Fit one model to videos of one or several emotions; subject-disjoint folds choose the penalty by log-loss.
-
-    Networks that were learned apart say the same thing with errors of their own, which a mean lessens, while one model
-    of all their numbers at once would have more weights to find than a small set has videos. So columns may come in
-    ``blocks``, each of which is given a model of its own; the log-odds are their mean.
 
     Args:
         x: features ``(videos, features)``.
@@ -72,23 +67,10 @@ def fit_linear(
         method: ``direct``, or ``pairs``, which leaves out videos that have no counterpart.
         seed: of the folds.
         what: a word for messages.
-        blocks: of columns of ``x``; where not given, all are one.
 
     Raises:
         FakeemoError: if an emotion has one label only, there is one subject only, or there are no pairs.
     """
-    if len(blocks) > 1:
-        centre, scale = _standard(x, emotion, is_fake)
-        weights = np.zeros(x.shape[1])
-        models = [
-            fit_linear(x[:, block], subject, emotion, is_fake, method=method, seed=seed, what=what) for block in blocks
-        ]
-        for block, model in zip(blocks, models, strict=True):
-            weights[block] += model.weights / len(blocks)
-        penalty, log_loss = (
-            float(np.mean([getattr(model, name) for model in models])) for name in ("penalty", "log_loss")
-        )
-        return LinearModel(centre, scale, weights, penalty, log_loss, models[0].n_rows)
     _check_training(subject, emotion, is_fake, method, what)
     losses, counts = np.zeros(len(PENALTIES)), 0
     for fold in subject_folds(subject, seed):

@@ -292,41 +292,18 @@ def prediction_error(y: Tensor, x: Tensor, mask: Tensor) -> Tensor:
     return squares.sum(dim=1) / counted.sum(dim=1).clamp(min=1)
 
 
-def save_network(model: LSTMPB, folder: str | Path, *others: LSTMPB, **facts: Any) -> None:
-    """Write ``lstm_pb.safetensors`` and ``config.json`` (network sizes and ``facts``) into ``folder``.
-
-    ``others`` are networks of the same sizes that judge together with the first; their tensors are called
-    ``network2.NAME`` and so on.
-    """
+def save_network(model: LSTMPB, folder: str | Path, **facts: Any) -> None:
+    """Write ``lstm_pb.safetensors`` and ``config.json`` (network sizes and ``facts``) into ``folder``."""
     folder = Path(folder)
-    tensors = {
-        prefix + name: tensor.detach().cpu().contiguous()
-        for prefix, network in zip(_prefixes(1 + len(others)), (model, *others), strict=True)
-        for name, tensor in network.state_dict().items()
-    }
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     with replacing(folder / "lstm_pb.safetensors") as temporary:
         save_file(tensors, temporary)
-    about = {"network": asdict(model.settings), "networks": 1 + len(others), **facts}
     with replacing(folder / "config.json") as temporary:
-        temporary.write_text(json.dumps(about, indent=2, sort_keys=True) + "\n")
-
-
-def _prefixes(networks: int) -> list[str]:
-    return ["", *(f"network{i}." for i in range(2, networks + 1))]
+        temporary.write_text(json.dumps({"network": asdict(model.settings), **facts}, indent=2, sort_keys=True) + "\n")
 
 
 def load_network(folder: str | Path, device: torch.device | str = "cpu") -> tuple[LSTMPB, dict[str, Any]]:
-    """Read what :func:`save_network` wrote, as ``(network, everything in config.json)``: the first of several.
-
-    Raises:
-        FakeemoError: as :func:`load_networks`.
-    """
-    models, facts = load_networks(folder, device)
-    return models[0], facts
-
-
-def load_networks(folder: str | Path, device: torch.device | str = "cpu") -> tuple[list[LSTMPB], dict[str, Any]]:
-    """Read what :func:`save_network` wrote, as ``(networks, everything in config.json)``.
+    """Read what :func:`save_network` wrote, as ``(network, everything in config.json)``.
 
     Raises:
         FakeemoError: if a file is missing or damaged, or the tensors do not fit the sizes in ``config.json``.
@@ -334,8 +311,7 @@ def load_networks(folder: str | Path, device: torch.device | str = "cpu") -> tup
     folder = Path(folder)
     try:
         facts = json.loads((folder / "config.json").read_text())
-        prefixes = _prefixes(int(facts.get("networks", 1)))
-        models = [LSTMPB(NetworkSettings(**facts["network"])) for _ in prefixes]
+        model = LSTMPB(NetworkSettings(**facts["network"]))
         with safe_open(folder / "lstm_pb.safetensors", framework="pt") as file:
             found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except (OSError, ValueError, KeyError, TypeError, SafetensorError, FakeemoError) as error:
@@ -343,11 +319,7 @@ def load_networks(folder: str | Path, device: torch.device | str = "cpu") -> tup
             f"{folder}: no LSTM-PB can be read there ({error}); name a folder in results/models, or, if it is one,"
             " delete it and train again"
         ) from error
-    expected = {
-        prefix + name: tensor
-        for prefix, model in zip(prefixes, models, strict=True)
-        for name, tensor in model.state_dict().items()
-    }
+    expected = model.state_dict()
     for name in sorted(expected.keys() | found.keys()):
         shapes = [tuple(tensors[name].shape) if name in tensors else None for tensors in (expected, found)]
         if shapes[0] != shapes[1]:
@@ -355,6 +327,5 @@ def load_networks(folder: str | Path, device: torch.device | str = "cpu") -> tup
                 f"{folder}/lstm_pb.safetensors: tensor '{name}' has shape {shapes[1]}, config.json asks for"
                 f" {shapes[0]}; the two files do not belong together: delete both and train again"
             )
-    for prefix, model in zip(prefixes, models, strict=True):
-        model.load_state_dict({name: found[prefix + name] for name in model.state_dict()})
-    return [model.to(device) for model in models], facts
+    model.load_state_dict(found)
+    return model.to(device), facts

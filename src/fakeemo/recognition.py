@@ -22,7 +22,7 @@ from torch import Tensor
 from fakeemo.cuda_graph import Replayed
 from fakeemo.devices import name_of, that_fits
 from fakeemo.errors import FakeemoError, check_word
-from fakeemo.lstm_pb import CLASSES, LSTMPB, load_networks, prediction_error
+from fakeemo.lstm_pb import CLASSES, LSTMPB, load_network, prediction_error
 from fakeemo.progress import progress
 from fakeemo.sequences import Sequences, load_sequences
 from fakeemo.tables import replacing, software, write_table
@@ -292,9 +292,6 @@ def recognise_emotion(
 ) -> None:
     """Write ``results/pb/{emotion}.parquet``: one row for every usable video and variant.
 
-    Of several networks the PB vectors stand one behind the other, errors are means, and ``steps`` are those of all.
-    ``start`` and the convergence are the first network's.
-
     Args:
         tables: variant tables of all videos of the emotion.
         folder: ``results/models/{emotion}``.
@@ -306,40 +303,30 @@ def recognise_emotion(
         description: the emotion, for the progress bar.
     """
     torch.set_num_threads(threads)
-    models, facts = load_networks(folder, device)
+    model, facts = load_network(folder, device)
     closed_loop = facts["learning"]["closed_loop"]
     sequences = load_sequences(tables, **facts["sequences"])
-    found = [
-        recognise(model, sequences, settings, closed_loop=closed_loop, description=description) for model in models
-    ]
-    write_convergence(convergence, sequences, found[0], settings)
-    pb = np.hstack([part.pb for part in found])
-    class_pb = torch.hstack([model.class_pb for model in models]).cpu().numpy()
-    errors = {
-        name: np.mean([getattr(part, name) for part in found], axis=0)
-        for name in ("error", "error_genuine", "error_fake")
-    }
+    found = recognise(model, sequences, settings, closed_loop=closed_loop, description=description)
+    write_convergence(convergence, sequences, found, settings)
+    class_pb = model.class_pb.cpu().numpy()
     columns: dict[str, object] = {
         "video_id": sequences.video.tolist(),
         "variant": sequences.variant,
-        **{f"pb_{k}": pb[:, k] for k in range(pb.shape[1])},
-        **errors,
-        "distance_genuine": np.linalg.norm(pb - class_pb[0], axis=1),
-        "distance_fake": np.linalg.norm(pb - class_pb[1], axis=1),
-        "start": found[0].start.tolist(),
-        "steps": np.sum([part.steps for part in found], axis=0),
+        **{f"pb_{k}": found.pb[:, k] for k in range(found.pb.shape[1])},
+        "error": found.error,
+        "error_genuine": found.error_genuine,
+        "error_fake": found.error_fake,
+        "distance_genuine": np.linalg.norm(found.pb - class_pb[0], axis=1),
+        "distance_fake": np.linalg.norm(found.pb - class_pb[1], axis=1),
+        "start": found.start.tolist(),
+        "steps": found.steps,
     }
     write_table(
         out,
         columns,
         kind="pb",
         units={"error": "mean square of the landmarks' unit", "steps": "steps of recognition.method"},
-        parameters={
-            **asdict(settings),
-            "closed_loop": closed_loop,
-            "sequences": facts["sequences"],
-            "networks": len(models),
-        },
+        parameters={**asdict(settings), "closed_loop": closed_loop, "sequences": facts["sequences"]},
         versions=software("torch", "numpy", "pyarrow"),
     )
 

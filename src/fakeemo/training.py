@@ -34,8 +34,6 @@ from fakeemo.tables import replacing, software
 _WORSE_THAN_UNTRAINED = 2
 _WORSE_EPOCHS = 3
 
-_NEXT_SEED = 1_000_000  # from a network to the next; no run of another seed shares one
-
 
 def train(
     sequences: Sequences,
@@ -235,8 +233,6 @@ def train_emotion(
 ) -> None:
     """Train on variant tables and write ``lstm_pb.safetensors``, ``config.json`` and ``history.csv`` into ``folder``.
 
-    With ``learning.networks`` above 1 that many networks are trained, one after the other.
-
     Args:
         tables: variant tables of the emotion's training videos.
         labels: genuine or fake, by video id; videos without a label are left out.
@@ -249,32 +245,26 @@ def train_emotion(
         threads: CPU threads of torch. Results depend on it in the last bits, so it comes from the config and never
             from the number of cores that happen to be free.
         description: the emotion, for the progress bar.
-        resume: where a training that is killed leaves its checkpoint for the next start (further networks beside it);
-            removed in the end. Not in ``folder``, as Snakemake deletes the outputs of a job that was killed.
+        resume: where a training that is killed leaves its checkpoint for the next start; removed in the end. Not in
+            ``folder``, as Snakemake deletes the outputs of a job that was killed.
         code: the version of the code; a checkpoint of another is not used.
     """
     torch.set_num_threads(threads)
-    checkpoints = [
-        Path(resume).with_suffix(f".{k}.safetensors" if k else ".safetensors") if resume else None
-        for k in range(learning.networks)
-    ]
+    resume = Path(resume) if resume else None
     known = [path for path in tables if labels.get(Path(path).stem)]
     series = load_sequences(known, **sequences)
     targets = np.array([CLASSES.index(labels[video]) for video in series.video])
-    trained = [
-        train(
-            series,
-            targets,
-            network,
-            learning,
-            seed=seed + k * _NEXT_SEED,
-            device=device,
-            description=f"{description}, network {k + 1}" if learning.networks > 1 else description,
-            resume=checkpoint,
-            code=code,
-        )
-        for k, checkpoint in enumerate(checkpoints)
-    ]
+    model, history = train(
+        series,
+        targets,
+        network,
+        learning,
+        seed=seed,
+        device=device,
+        description=description,
+        resume=resume,
+        code=code,
+    )
     facts: dict[str, Any] = {
         "learning": asdict(learning),
         "sequences": {**sequences} if series.basis is None else {**sequences, "basis": series.basis.tolist()},
@@ -284,13 +274,10 @@ def train_emotion(
         "longest": int(series.x.shape[1]),
         "software": software("torch", "numpy"),
     }
-    first, *others = [model for model, _ in trained]
-    save_network(first, folder, *others, **facts)
+    save_network(model, folder, **facts)
     with replacing(Path(folder) / "history.csv") as temporary, open(temporary, "w", newline="") as file:
-        writer = csv.DictWriter(file, ["network", *trained[0][1][0]])
+        writer = csv.DictWriter(file, history[0].keys())
         writer.writeheader()
-        for k, (_, history) in enumerate(trained):
-            writer.writerows({"network": k + 1, **row} for row in history)
-    for checkpoint in checkpoints:
-        if checkpoint:
-            checkpoint.unlink(missing_ok=True)
+        writer.writerows(history)
+    if resume:
+        resume.unlink(missing_ok=True)

@@ -11,7 +11,7 @@ from test_training import NETWORK, Tight, two_classes
 
 from fakeemo.errors import FakeemoError
 from fakeemo.learning_step import LearningSettings
-from fakeemo.lstm_pb import load_network, load_networks, prediction_error
+from fakeemo.lstm_pb import load_network, prediction_error
 from fakeemo.recognition import RecognitionSettings, recognise, recognise_emotion
 from fakeemo.sequences import FEATURES, load_sequences
 from fakeemo.tables import read_table, write_table
@@ -240,43 +240,6 @@ def test_the_job_writes_a_row_for_every_usable_variant(tmp_path):
     assert [(row["video_id"], row["start"], row["step"]) for row in rows] == expected
     won = [row for row in rows if (row["video_id"], row["start"]) == ("a", columns["start"][0])]
     assert float(won[-1]["error"]) == pytest.approx(columns["error"][0], rel=1e-5)
-
-
-def test_the_pb_vectors_of_several_networks_stand_one_behind_the_other(tmp_path):
-    random, names = np.random.default_rng(0), ("a", "b")
-    for video in names:
-        columns = {"variant": np.zeros(8, int), "frame": np.arange(8)}
-        columns |= {name: random.uniform(-0.5, 0.5, 8) for name in FEATURES}
-        write_table(tmp_path / f"{video}.parquet", columns, kind="variants")
-    tables, job = [tmp_path / f"{video}.parquet" for video in names], {"device": "cpu", "threads": 1, "description": ""}
-    train_emotion(
-        tables,
-        {"a": "genuine", "b": "fake"},
-        tmp_path / "model",
-        network=NETWORK,
-        learning=LearningSettings(epochs=2, networks=2),
-        sequences={"reference": "crop"},
-        seed=1,
-        **job,
-    )
-    settings = RecognitionSettings(steps=3)
-    out = tmp_path / "pb.parquet"
-    recognise_emotion(tables, tmp_path / "model", out, tmp_path / "convergence.csv", settings=settings, **job)
-    columns, header = read_table(out)
-    networks, _ = load_networks(tmp_path / "model")
-    assert header["parameters"]["networks"] == len(networks) == 2
-    sequences = load_sequences(tables)
-    apart = [recognise(network, sequences, settings, closed_loop=0.0) for network in networks]
-    for k in range(6):
-        np.testing.assert_array_equal(columns[f"pb_{k}"], apart[k // 3].pb[:, k % 3])
-    for name in ("error", "error_genuine", "error_fake"):
-        np.testing.assert_allclose(columns[name], np.mean([getattr(part, name) for part in apart], axis=0))
-    squares = [
-        ((part.pb - network.class_pb[1].numpy()) ** 2).sum(axis=1)
-        for part, network in zip(apart, networks, strict=True)
-    ]
-    np.testing.assert_allclose(columns["distance_fake"], np.sqrt(sum(squares)), rtol=1e-5)
-    assert columns["steps"].tolist() == [6, 6]
 
 
 def test_new_videos_are_prepared_as_those_of_training_were(tmp_path):

@@ -1,6 +1,5 @@
 """Learning mode: equations 1-2 by hand, what is learned, the schedule, repeatability, and what it survives."""
 
-import csv
 import multiprocessing
 import os
 import resource
@@ -17,7 +16,7 @@ from safetensors.torch import load_file
 from fakeemo import checkpoint, training
 from fakeemo.errors import FakeemoError
 from fakeemo.learning_step import LearningSettings, learn_batch, optimiser_of, optimiser_of_pb, update_pb
-from fakeemo.lstm_pb import LSTMPB, NetworkSettings, load_network, load_networks
+from fakeemo.lstm_pb import LSTMPB, NetworkSettings, load_network
 from fakeemo.sequences import FEATURES, Sequences
 from fakeemo.tables import write_table
 from fakeemo.training import begin, class_means, train, train_emotion
@@ -235,38 +234,8 @@ def test_the_job_writes_network_config_and_history(tmp_path):
     assert facts["sequences"] == {"reference": "neutral", "neutral_frames": 2}
     assert model.settings == replace(NETWORK, features=80)
     history = (tmp_path / "model" / "history.csv").read_text().splitlines()
-    assert history[0] == "network,epoch,loss,weight_rate,pb_rate,pb_norm_genuine,pb_norm_fake,pb_distance,seconds"
+    assert history[0] == "epoch,loss,weight_rate,pb_rate,pb_norm_genuine,pb_norm_fake,pb_distance,seconds"
     assert len(history) == 6
-
-
-def test_several_networks_are_learned_apart_and_lie_in_one_file(tmp_path):
-    tables, labels = write_tables(tmp_path, {"a": 6, "b": 6}), {"a": "genuine", "b": "fake"}
-    for networks in (1, 2):
-        train_emotion(
-            tables,
-            labels,
-            tmp_path / str(networks),
-            network=NETWORK,
-            learning=replace(QUICK, networks=networks),
-            sequences={"reference": "crop"},
-            resume=tmp_path / "checkpoints" / "anger.safetensors",
-            **JOB,
-        )
-    alone, _ = load_network(tmp_path / "1")
-    (first, second), facts = load_networks(tmp_path / "2")
-    assert facts["networks"] == 2
-    for name, tensor in alone.state_dict().items():
-        assert torch.equal(tensor, first.state_dict()[name])
-        assert not tensor.any() or not torch.equal(tensor, second.state_dict()[name])
-    with open(tmp_path / "2" / "history.csv") as file:
-        assert [(row["network"], row["epoch"]) for row in csv.DictReader(file)] == [
-            (str(network), str(epoch)) for network in (1, 2) for epoch in range(1, 6)
-        ]
-    assert not list((tmp_path / "checkpoints").iterdir())
-    config = tmp_path / "2" / "config.json"
-    config.write_text(config.read_text().replace('"networks": 2,\n  "seed"', '"networks": 3,\n  "seed"'))
-    with pytest.raises(FakeemoError, match=r"'network3\..*' has shape None"):
-        load_networks(tmp_path / "2")
 
 
 SURVIVES = {"network": NETWORK, "sequences": {"reference": "crop"}, **JOB}

@@ -15,7 +15,7 @@ class Toy:
     """PB vectors of ``n_subjects``, each with ``n_videos``, by default half of them fake and ``effect`` SD apart."""
 
     def __init__(self, folder: Path, *, n_subjects=20, n_videos=4, n_variants=3, effect=4.0, n_pb=6, seed=0):
-        self.folder, self.networks = folder, 1
+        self.folder = folder
         rng = np.random.default_rng(seed)
         n = n_subjects * n_videos
         self.video_ids = [f"v{i:03d}" for i in range(n)]
@@ -32,8 +32,7 @@ class Toy:
         columns = {f"pb_{i}": pb[:, i] for i in range(pb.shape[1])}
         for column in ("error", "error_genuine", "error_fake", "distance_genuine", "distance_fake"):
             columns[column] = others
-        parameters = {"networks": self.networks}
-        write_table(self.folder / name, {"video_id": list(rows), **columns}, kind="pb", parameters=parameters)
+        write_table(self.folder / name, {"video_id": list(rows), **columns}, kind="pb")
         return self.folder / name
 
     def fit(self, *, table=None, labels=None, settings=SETTINGS):

@@ -235,17 +235,7 @@ def _write_history(path: Path, rng: np.random.Generator) -> None:
     with open(path, "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(
-            [
-                "network",
-                "epoch",
-                "loss",
-                "weight_rate",
-                "pb_rate",
-                "pb_norm_genuine",
-                "pb_norm_fake",
-                "pb_distance",
-                "seconds",
-            ]
+            ["epoch", "loss", "weight_rate", "pb_rate", "pb_norm_genuine", "pb_norm_fake", "pb_distance", "seconds"]
         )
         for row in zip(epochs, loss, rate, 90 * rate, distance / 2, distance / 2, distance, strict=True):
-            writer.writerow([1, *row, 1.5])
+            writer.writerow([*row, 1.5])

@@ -15,7 +15,6 @@ from fakeemo.boosting import (
     _rows,
     choose_trees,
     feature_columns,
-    network_blocks,
     predict_scores,
     predict_variants,
     subject_folds,
@@ -65,29 +64,6 @@ def test_trees_that_start_from_a_slope_do_better_where_the_classes_lie_along_one
         assert (info["start"] is None) == (start == "even")
     assert losses["linear"] < losses["even"]
     assert right["linear"] > right["even"]
-
-
-def test_networks_judge_together_by_the_mean_of_their_slopes(oblique):
-    random = np.random.default_rng(1)
-    seen = [oblique.pb + random.normal(0, 1.5, oblique.pb.shape).astype(np.float32) for _ in range(3)]
-    training = {v: label for v, label in oblique.labels.items() if int(oblique.subjects[v][1:]) < 20}
-    new = [v for v in oblique.video_ids if v not in training]
-    right, weights = {}, {}
-    for name, pb, networks in [*((k, seen[k], 1) for k in range(3)), ("all", np.hstack(seen), 3)]:
-        oblique.pb, oblique.networks = pb, networks
-        settings = replace(SETTINGS, start="linear", rule="one-standard-error")
-        _, info = oblique.fit(labels=training, settings=settings)
-        scores = predict_scores(oblique.folder / "pb.parquet", oblique.folder / "boosting.ubj")
-        right[name] = np.mean([(scores[v].score > 0.5) == (oblique.labels[v] == "fake") for v in new])
-        weights[name] = np.array(info["start"]["weights"])
-    np.testing.assert_allclose(weights["all"], np.concatenate([weights[k] for k in range(3)]) / 3)
-    assert right["all"] > np.mean([right[k] for k in range(3)])
-
-
-def test_what_is_not_pb_belongs_to_every_network():
-    columns = ["pb_0", "pb_1", "pb_2", "pb_3", "error"]
-    assert network_blocks(columns, 2) == [[0, 1, 4], [2, 3, 4]]
-    assert network_blocks(columns, 1) == [[0, 1, 2, 3, 4]]
 
 
 @pytest.mark.parametrize("start", ["even", "linear"])
