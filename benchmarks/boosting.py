@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fakeemo.boosting import BoostingSettings, fit_boosting
+from fakeemo.boosted_trees import BoostingSettings
+from fakeemo.boosting import fit_boosting
 from fakeemo.tables import write_table
 
 N_SUBJECTS, N_VARIANTS, N_PB, N_TREES = 40, 10, 64, 5000

@@ -104,7 +104,8 @@ def judge(folder: Path, data: Path, lever: str, seed: int) -> None:
     """Fit every method, and write how many clips and pairs it gets right."""
     from fakeemo.activity import write_activity
     from fakeemo.baselines import activity_scores, logistic_pb, nearest_pb
-    from fakeemo.boosting import BoostingSettings, fit_boosting, predict_scores
+    from fakeemo.boosted_trees import BoostingSettings
+    from fakeemo.boosting import fit_boosting, predict_scores
 
     truth, labels, subjects = split(data)
     emotions = dict.fromkeys(truth, EMOTION)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fakeemo.boosting import BoostingSettings, fit_boosting
+from fakeemo.boosted_trees import BoostingSettings
+from fakeemo.boosting import fit_boosting
 from fakeemo.tables import write_table
 
 SETTINGS = BoostingSettings(trees=80, rate=0.2, reg_lambda=5.0)

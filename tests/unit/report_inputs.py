@@ -9,7 +9,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from fakeemo.boosting import BoostingSettings, fit_boosting
+from fakeemo.boosted_trees import BoostingSettings
+from fakeemo.boosting import fit_boosting
 from fakeemo.evaluation import evaluate
 from fakeemo.playback import write_playback
 from fakeemo.tables import write_table

@@ -11,8 +11,8 @@ import xgboost as xgb
 from pb_toy import SETTINGS, Toy, truth
 from sklearn.metrics import log_loss, roc_auc_score
 
+from fakeemo.boosted_trees import rows_of
 from fakeemo.boosting import (
-    _rows,
     choose_trees,
     feature_columns,
     predict_scores,
@@ -184,7 +184,7 @@ def test_folds_split_the_subjects(n_subjects):
 
 def test_each_video_weighs_the_same_whatever_its_number_of_variants():
     video = np.repeat([0, 1, 2], [1, 4, 10])
-    rows = _rows(np.zeros((15, 2), np.float32), video, np.array([True, False, True]))
+    rows = rows_of(np.zeros((15, 2), np.float32), video, np.array([True, False, True]))
     assert np.bincount(rows.video, rows.weight)[[0, 2]] == pytest.approx([5.5, 5.5])
     assert rows.weight.mean() == pytest.approx(1)
 
@@ -200,6 +200,7 @@ def test_the_same_model_whatever_threads_and_cores(tmp_path):
     script = (
         "import os, sys, json\n"
         "if hasattr(os, 'sched_setaffinity'): os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])\n"
+        "from fakeemo.boosted_trees import *\n"
         "from fakeemo.boosting import *\n"
         "labels, subjects, settings = json.load(sys.stdin)\n"
         "fit_boosting(sys.argv[1], labels, subjects, sys.argv[2], sys.argv[3], emotion='anger',"

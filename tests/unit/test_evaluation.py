@@ -9,7 +9,8 @@ from report_inputs import make_samples, of_training, write_pb_table
 from scipy.stats import binomtest
 from sklearn import metrics as sklearn_metrics
 
-from fakeemo.boosting import BoostingSettings, Score, fit_boosting
+from fakeemo.boosted_trees import BoostingSettings
+from fakeemo.boosting import Score, fit_boosting
 from fakeemo.errors import FakeemoError
 from fakeemo.evaluation import (
     Prediction,

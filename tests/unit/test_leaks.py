@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pb_toy import Toy, truth
 
-from fakeemo import boosting, samples, workflow
+from fakeemo import boosted_trees, boosting, samples, workflow
 from fakeemo.boosting import check_folds, subject_folds
 from fakeemo.errors import FakeemoError
 from fakeemo.evaluation import predictions, wilson
@@ -51,16 +51,17 @@ def test_variants_of_a_video_stand_on_one_side_of_a_fold(tmp_path, monkeypatch):
     toy = permuted(Toy(tmp_path, effect=0.0, n_variants=10, n_subjects=25))
     assert at_chance(toy)
 
-    honest = boosting._rows
+    honest = boosted_trees.rows_of
 
     def leaky(x, video, use):
         if use.sum() <= len(use) / 2:  # the held-out side stays as it is
             return honest(x, video, use)
         some = np.arange(len(video)) % 2 == 0
         own = use[video] | some
-        return boosting._Rows(x[own], video[own], np.ones(own.sum()))
+        return boosted_trees.Rows(x[own], video[own], np.ones(own.sum()))
 
-    monkeypatch.setattr(boosting, "_rows", leaky)
+    for module in (boosting, boosted_trees):
+        monkeypatch.setattr(module, "rows_of", leaky)
     assert not at_chance(toy)
 
 

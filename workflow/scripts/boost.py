@@ -1,6 +1,7 @@
 """Rule boost. In: an emotion's PB vectors. Out: the classifier fitted on those of training, and how it was chosen."""
 
-from fakeemo.boosting import BoostingSettings, fit_boosting
+from fakeemo.boosted_trees import BoostingSettings
+from fakeemo.boosting import fit_boosting
 from fakeemo.jobs import job
 
 with job(snakemake.log[0]):
