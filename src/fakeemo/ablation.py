@@ -17,11 +17,12 @@ from matplotlib.axes import Axes
 
 from fakeemo.drawing import INK, MUTED, STYLE, Size, save
 from fakeemo.evaluation import Prediction, mcnemar, metrics, read_predictions
+from fakeemo.files import replacing
 from fakeemo.pairing import PRESUMES
 from fakeemo.report import environment
 from fakeemo.report_tables import SPLIT_NAMES
 from fakeemo.samples import JUDGED
-from fakeemo.tables import replacing, software
+from fakeemo.tables import software
 
 PAPER = "paper"
 RIVALS = ("direct", "pairs")

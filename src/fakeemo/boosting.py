@@ -34,8 +34,9 @@ from fakeemo.boosted_trees import (
 )
 from fakeemo.calibration import fit_calibration, log_losses, read_calibration
 from fakeemo.errors import FakeemoError
+from fakeemo.files import replacing
 from fakeemo.linear import LinearModel, subject_folds
-from fakeemo.tables import read_table, replacing, software
+from fakeemo.tables import read_table, software
 
 INFO_VERSION = 3
 _COLUMNS = {

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from fakeemo.errors import FakeemoError
 from fakeemo.evaluation import read_predictions
+from fakeemo.files import replacing
 from fakeemo.samples import Sample
-from fakeemo.tables import replacing
 
 WORDS = {"genuine": "true", "fake": "fake"}
 FILES = {"valid": "valid_prediction", "test": "test_prediction"}

@@ -22,8 +22,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from fakeemo.files import replacing
 from fakeemo.lstm_pb import LSTMPB
-from fakeemo.tables import replacing
 
 WRITING_SHARE = 0.05
 """Most of the time that goes into writing checkpoints: after a write that took 1 s, the next waits 20 s."""

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fakeemo.tables import replacing
+from fakeemo.files import replacing
 from fakeemo.video import Frame
 
 Colour = tuple[int, int, int]  # blue, green, red

@@ -20,8 +20,8 @@ import numpy.typing as npt
 
 from fakeemo.demo_dynamics import EMOTIONS, LABELS, REGIONS, DemoSettings, Dynamics, dynamics, random_stream
 from fakeemo.demo_subjects import DETAIL, MIRROR, ORIGIN, Image, Map, Subject, displacement, make_subject
+from fakeemo.files import replacing
 from fakeemo.progress import progress
-from fakeemo.tables import replacing
 
 __all__ = [
     "EMOTIONS",

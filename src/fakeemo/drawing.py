@@ -16,7 +16,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fakeemo.tables import replacing
+from fakeemo.files import replacing
 
 # In the page each of these colours becomes the CSS variable of that name, so that it follows light and dark.
 # Genuine and fake are the blue and vermilion of Okabe & Ito, told apart under all common colour blindness.

@@ -17,9 +17,10 @@ import numpy as np
 from fakeemo.boosting import Score, predict_scores
 from fakeemo.errors import FakeemoError
 from fakeemo.evidence import N_DRAWS, auc_interval, permutation_test, reliability
+from fakeemo.files import replacing
 from fakeemo.pairing import PRESUMES, Pair, pairs_by_faces, pairs_by_subject
 from fakeemo.samples import CHALLENGE, CROSS_VALIDATED, LABELS, SPLITS
-from fakeemo.tables import read_table, replacing, software
+from fakeemo.tables import read_table, software
 
 METRICS_VERSION = 2
 _Z95 = 1.959963984540054  # 97.5 % point of the standard normal distribution

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from fakeemo import landmarks, shape_predictor
 from fakeemo.errors import FakeemoError
+from fakeemo.files import replacing
 from fakeemo.progress import progress
-from fakeemo.tables import replacing
 
 Points = NDArray[np.floating[Any]]
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakeemo.errors import FakeemoError
-from fakeemo.tables import replacing
+from fakeemo.files import replacing
 from fakeemo.video import Frame
 
 SIDE = 128  # px, of the square picture

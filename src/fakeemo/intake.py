@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from fakeemo.errors import FakeemoError
-from fakeemo.tables import read_header, read_table, replacing, software
+from fakeemo.files import replacing
+from fakeemo.tables import read_header, read_table, software
 
 INTAKE_VERSION = 1
 # How far beyond the training videos a new one may lie, as a factor on either end.

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from fakeemo.errors import FakeemoError
+from fakeemo.files import replacing
 from fakeemo.landmarks import N_POINTS
-from fakeemo.tables import read_table, replacing
+from fakeemo.tables import read_table
 
 
 def write_landmark_csv(table: str | Path, folder: str | Path) -> Path:

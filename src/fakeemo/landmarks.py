@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fakeemo import regression_trees, shape_predictor
 from fakeemo.errors import FakeemoError
+from fakeemo.files import replacing
 
 Engine = Literal["batched", "dlib"]
 
@@ -124,8 +125,6 @@ def write_engine(out: str | Path, engine: Engine = "batched", model: str | Path 
     predictor = load_predictor(engine, model)
     if engine == "batched":
         warm(model)
-    from fakeemo.tables import replacing  # here, since it brings Arrow, 30 MB that a prediction can do without
-
     with replacing(out) as temporary:
         temporary.write_text(f"{engine}\t{predictor.model.name}\t{predictor.sha256}\n")
 

@@ -28,8 +28,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from fakeemo.errors import FakeemoError, check_word
+from fakeemo.files import replacing
 from fakeemo.grid_lstm import FusedWeights, GridLSTM, State
-from fakeemo.tables import replacing
 
 CLASSES = ("genuine", "fake")
 """The order of the two rows of ``class_pb``."""

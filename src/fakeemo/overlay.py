@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from fakeemo.augment import landmark_video
 from fakeemo.contact_sheet import STATES, draw_face, draw_text, number
 from fakeemo.errors import FakeemoError
+from fakeemo.files import replacing
 from fakeemo.landmarks import N_POINTS
 from fakeemo.progress import progress
-from fakeemo.tables import read_table, replacing
+from fakeemo.tables import read_table
 from fakeemo.tracking import TrackingSettings, track_video
 from fakeemo.video import Frame, read_frames
 

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fakeemo.files import replacing
 from fakeemo.landmarks import N_POINTS
-from fakeemo.tables import read_table, replacing
+from fakeemo.tables import read_table
 
 _MISSING = 65535  # stands for NaN among the packed numbers
 

@@ -22,10 +22,11 @@ from torch import Tensor
 from fakeemo.cuda_graph import Replayed
 from fakeemo.devices import name_of, that_fits
 from fakeemo.errors import FakeemoError, check_word
+from fakeemo.files import replacing
 from fakeemo.lstm_pb import CLASSES, LSTMPB, load_network, prediction_error
 from fakeemo.progress import progress
 from fakeemo.sequences import Sequences, load_sequences
-from fakeemo.tables import replacing, software, write_table
+from fakeemo.tables import software, write_table
 
 STARTS = {"zero": ("zero",), "classes": CLASSES, "best": ("zero", *CLASSES)}
 """Where the descent begins, by the config's word for it: at zero, or at the PB vectors of the classes."""

@@ -22,6 +22,7 @@ from fakeemo.evidence import MIN_SUBJECTS, N_DRAWS
 from fakeemo.expressions import movement, read_generated
 from fakeemo.face_animation import head_outline
 from fakeemo.figures import draw_figures
+from fakeemo.files import replacing
 from fakeemo.landmarks import KEPT
 from fakeemo.playback import packed
 from fakeemo.report_tables import (
@@ -37,7 +38,7 @@ from fakeemo.report_tables import (
     worth_a_look,
 )
 from fakeemo.samples import CROSS_VALIDATED, JUDGED
-from fakeemo.tables import read_header, replacing
+from fakeemo.tables import read_header
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SCRIPTS = ("faces.js", "table.js", "player.js", "generation.js")

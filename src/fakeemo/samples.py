@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fakeemo.errors import FakeemoError
+from fakeemo.files import replacing
 
 LABELS = ("genuine", "fake")
 SPLITS = ("train", "valid", "test")
@@ -160,8 +161,6 @@ def files_below(folder: str | Path) -> list[Path]:
 
 def write_samples(path: str | Path, samples: Iterable[Sample]) -> None:
     """Write a sample sheet with the required columns; ``split`` is left out where no sample has one."""
-    from fakeemo.tables import replacing  # here, since it brings Arrow, which the rules need not wait for
-
     samples = list(samples)
     columns = [name for name in REQUIRED if name != "split" or any(sample.split for sample in samples)]
     with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:

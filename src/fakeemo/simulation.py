@@ -43,8 +43,9 @@ from scipy.special import expit, logsumexp
 
 from fakeemo import augment, landmarks, shape_predictor
 from fakeemo.errors import FakeemoError
+from fakeemo.files import replacing
 from fakeemo.samples import LABELS
-from fakeemo.tables import replacing, software
+from fakeemo.tables import software
 
 Array = npt.NDArray[np.float64]
 Points = npt.NDArray[np.complex128]  # x + iy of landmarks, in pixels

@@ -1,4 +1,4 @@
-"""Parquet tables that say what they hold, and files that are either whole or absent.
+"""Parquet tables that say what they hold.
 
 Every table is zstd-compressed Parquet. Its file metadata carry, under the key ``fakeemo``, one JSON object:
 ``kind``, ``schema_version``, ``status`` and ``reason`` (of the video the table belongs to), ``units`` of the
@@ -6,10 +6,8 @@ columns, ``parameters`` it was made with, and ``software`` (name to version).
 """
 
 import json
-import os
 import platform
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -19,26 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fakeemo.errors import FakeemoError
+from fakeemo.files import replacing
 
 SCHEMA_VERSION = 1
 _KEY = b"fakeemo"
-
-
-@contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
-    """Give a temporary name beside ``path``; rename it to ``path`` once the block ends without an error.
-
-    A process that is killed leaves the old file, or none, and never half of one. The temporary name keeps
-    the suffix of ``path``, since some writers choose the format by it.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def software(*packages: str) -> dict[str, str]:

@@ -22,11 +22,12 @@ from fakeemo.checkpoint import Learner, fingerprint, restore, save, termination_
 from fakeemo.cuda_graph import Replayed, shared_length
 from fakeemo.devices import name_of
 from fakeemo.errors import FakeemoError
+from fakeemo.files import replacing
 from fakeemo.learning_step import LearningSettings, learn_batch, optimiser_of, optimiser_of_pb, passes_of
 from fakeemo.lstm_pb import CLASSES, LSTMPB, NetworkSettings, save_network
 from fakeemo.progress import progress
 from fakeemo.sequences import Sequences, load_sequences
-from fakeemo.tables import replacing, software
+from fakeemo.tables import software
 
 # Learning diverges where the loss stays this many times above that of the untrained network, for so many epochs. With
 # its outputs driven to -1 and 1 by too high a rate, a network's loss grows severalfold and then stays; it rarely

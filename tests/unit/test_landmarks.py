@@ -4,16 +4,15 @@ import importlib.metadata
 import inspect
 import subprocess
 import sys
-import textwrap
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import dlib
-import numba
 import numpy as np
 import pytest
 import skimage.data
 
-from fakeemo import augment, landmarks, regression_trees, shape_predictor
+from fakeemo import augment, landmarks, regression_trees, shape_predictor, tree_kernels
 from fakeemo.errors import FakeemoError
 
 FACE = np.array([174, 64, 99, 99])  # the Haar detector's box in the 512 x 512 portrait
@@ -78,102 +77,78 @@ def test_dlib_engine_is_dlib_called_by_hand(cases, expected):
         assert [(part.x, part.y) for part in parts] == [tuple(point) for point in shape.tolist()]
 
 
-# What makes the two agree, each broken on purpose: (function, text in it, what stands there instead).
+# What makes the two agree, each broken on purpose: (text in the source of the engine, what stands there instead).
 MUTANTS = {
-    "similarity in single precision": (
-        "_similarity",
-        [
-            ("mean_x = mean_y = mean_u = mean_v = 0.0", "mean_x = mean_y = mean_u = mean_v = np.float32(0)"),
-            ("n = len(reference)", "n = np.float32(len(reference))"),
-            ("norm = dot = cross = 0.0", "norm = dot = cross = np.float32(0)"),
-            ("range(n)", "range(len(reference))"),
-        ],
-    ),
-    "similarity not rounded to single precision": (
-        "_similarity",
-        [("np.float32(dot / norm), np.float32(cross / norm)", "dot / norm, cross / norm")],
-    ),
-    "shape plane in double precision": (
-        "batched",
-        [("predictor.initial_shape.ravel()", "predictor.initial_shape.ravel().astype(np.float64)")],
-    ),
-    "image plane in single precision": (
-        "_grey_levels",
-        [
-            ("float(x[j]) * scale_x + left + 0.5", "x[j] * np.float32(scale_x) + np.float32(left) + np.float32(0.5)"),
-            ("float(y[j]) * scale_y + top + 0.5", "y[j] * np.float32(scale_y) + np.float32(top) + np.float32(0.5)"),
-        ],
-    ),
-    "pixel look-up cut and not rounded": ("_grey_levels", [("left + 0.5", "left"), ("top + 0.5", "top")]),
-    "scale is the width and not right - left": (
-        "_grey_levels",
-        [("boxes[i, 2] - 1", "boxes[i, 2]"), ("boxes[i, 3] - 1", "boxes[i, 3]")],
-    ),
-    "pixels outside repeat the edge": (
-        "_grey_levels",
-        [
-            (
-                "line * width + column if inside else -1.0",
-                "min(max(line, 0.0), height - 1.0) * width + min(max(column, 0.0), width - 1.0)",
-            )
-        ],
-    ),
-    "a tie goes left": ("_reached", [("> threshold", ">= threshold")]),
-    "leaves added in another order": (
-        "_add_leaves",
-        [
-            (
-                "(((((((shape[k] + a[k]) + b[k]) + c[k]) + d[k]) + e[k]) + f[k]) + g[k]) + h[k]",
-                "shape[k] + (a[k] + b[k] + c[k] + d[k] + e[k] + f[k] + g[k] + h[k])",
-            )
-        ],
-    ),
-    "output cut and not rounded": ("_to_image", [("= point\n", "= math.floor(point)\n")]),
-    "output scaled by the width": ("_to_image", [("(boxes[i, 2 + axis] - 1)", "boxes[i, 2 + axis]")]),
-}
-# What has to be compiled anew with them.
-CALLERS = {
-    "_similarity": ["_grey_levels"],
-    "batched": ["_similarity", "_grey_levels", "_add_leaves", "_to_image"],
+    "similarity in single precision": [
+        ("mean_x = mean_y = mean_u = mean_v = 0.0", "mean_x = mean_y = mean_u = mean_v = np.float32(0)"),
+        ("n = len(reference)", "n = np.float32(len(reference))"),
+        ("norm = dot = cross = 0.0", "norm = dot = cross = np.float32(0)"),
+        ("range(n)", "range(len(reference))"),
+    ],
+    "similarity not rounded to single precision": [
+        ("np.float32(dot / norm), np.float32(cross / norm)", "dot / norm, cross / norm")
+    ],
+    "shape plane in double precision": [
+        ("types.CPointer(types.float32),  # shapes", "types.CPointer(types.float64),  # shapes"),
+        ("predictor.initial_shape.ravel()", "predictor.initial_shape.ravel().astype(np.float64)"),
+    ],
+    "image plane in single precision": [
+        ("float(x[j]) * scale_x + left + 0.5", "x[j] * np.float32(scale_x) + np.float32(left) + np.float32(0.5)"),
+        ("float(y[j]) * scale_y + top + 0.5", "y[j] * np.float32(scale_y) + np.float32(top) + np.float32(0.5)"),
+    ],
+    "pixel look-up cut and not rounded": [("left + 0.5", "left"), ("top + 0.5", "top")],
+    "scale is the width and not right - left": [("boxes[i, 2] - 1", "boxes[i, 2]"), ("boxes[i, 3] - 1", "boxes[i, 3]")],
+    "pixels outside repeat the edge": [
+        (
+            "line * width + column if inside else -1.0",
+            "min(max(line, 0.0), height - 1.0) * width + min(max(column, 0.0), width - 1.0)",
+        )
+    ],
+    "a tie goes left": [("> threshold", ">= threshold")],
+    "leaves added in another order": [
+        (
+            "(((((((shape[k] + a[k]) + b[k]) + c[k]) + d[k]) + e[k]) + f[k]) + g[k]) + h[k]",
+            "shape[k] + (a[k] + b[k] + c[k] + d[k] + e[k] + f[k] + g[k] + h[k])",
+        )
+    ],
+    "output cut and not rounded": [("= point\n", "= np.floor(point)\n")],
+    "output scaled by the width": [("(boxes[i, 2 + axis] - 1)", "boxes[i, 2 + axis]")],
+    "leaves in half precision": [
+        ("_array(predictor.leaves, np.float32)", "predictor.leaves.astype(np.float16).astype(np.float32)")
+    ],
+    "fastmath": [("numba.njit(", "numba.njit(fastmath=True, ")],
 }
 
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_each_rule_of_precision_matters(name, cases, expected, model):
-    function, changes = MUTANTS[name]
-    source = source_of(function)
-    for text, instead in changes:
-        assert text in source
-        source = source.replace(text, instead)
-    assert not agrees(rebuilt(function, source, model, numba.njit(nogil=True)), cases, expected)
-
-
-def test_fastmath_breaks_it(cases, expected, model):
-    mutant = rebuilt("_grey_levels", source_of("_grey_levels"), model, numba.njit(nogil=True, fastmath=True))
-    assert not agrees(mutant, cases, expected)
-
-
-def test_leaves_in_half_precision_break_it(cases, expected, model):
-    halved = model._replace(leaves=model.leaves.astype(np.float16).astype(np.float32))
-    assert not agrees(regression_trees.batched(halved), cases, expected)
+    assert not agrees(rebuilt(model, MUTANTS[name]), cases, expected)
 
 
 def test_rebuilding_without_a_change_changes_nothing(cases, expected, model):
-    same = rebuilt("_similarity", source_of("_similarity"), model, numba.njit(nogil=True))
-    assert agrees(same, cases[:5], expected[:5])
+    assert agrees(rebuilt(model, []), cases[:5], expected[:5])
 
 
-def source_of(name):
-    function = getattr(regression_trees, name)
-    return textwrap.dedent(inspect.getsource(getattr(function, "py_func", function)))
+def test_kernels_that_need_numba_are_refused(model):
+    """What raises an error calls Numba's run time, which is not there later: the linker would end the process."""
+    sizes = "    n_trees, n_splits = thresholds.shape\n"
+    with pytest.raises(FakeemoError, match=r"Numba .* landmarks\.engine: dlib"):
+        rebuilt(model, [(sizes, sizes + "    if n_trees == 0:\n        raise ValueError\n")])
 
 
-def rebuilt(changed, source, model, compiled):
-    """Give the batched engine with one of its functions built anew from ``source``."""
-    namespace = {**vars(regression_trees), "compiled": compiled}
-    for function in dict.fromkeys([changed, *CALLERS.get(changed, []), "batched"]):
-        exec(source if function == changed else source_of(function), namespace)
-    return namespace["batched"](model)
+def rebuilt(model, changes):
+    """Give the batched engine made anew from its source with changes."""
+    sources = {module: inspect.getsource(module) for module in (tree_kernels, regression_trees)}
+    for text, instead in changes:
+        (module,) = (module for module, source in sources.items() if text in source)
+        sources[module] = sources[module].replace(text, instead)
+    kernels, engine = ({"__name__": module.__name__, "__file__": module.__file__} for module in sources)
+    exec(sources[tree_kernels], kernels)
+    exec(sources[regression_trees], engine)
+    machine = regression_trees.this_machine()
+    code = kernels["machine_code"](machine)
+    engine["_kernel"] = lambda: regression_trees.loaded(code, machine)
+    return engine["batched"](model)
 
 
 def test_single_precision_never_lifts_a_point_to_another_pixel():
@@ -181,7 +156,7 @@ def test_single_precision_never_lifts_a_point_to_another_pixel():
     shapes = np.nextafter(np.float32(0.5), np.float32(0)) * np.ones((1, 4), np.float32)
     boxes = np.array([[1000, 3000, 2, 2]])
     points = np.empty((1, 2, 2), np.float32)
-    regression_trees._to_image(shapes, boxes, points)
+    tree_kernels._to_image(shapes, boxes, points)
     exact = boxes[0, :2] + shapes[0, :2].astype(float)
     assert (np.float32(exact) == exact.round(3)).all()  # a plain conversion does lift them to the half
     np.testing.assert_array_equal(landmarks.whole_pixels(points)[0], np.floor(exact + 0.5)[None].repeat(2, 0))
@@ -220,13 +195,25 @@ def test_images_need_not_be_contiguous(cases):
     )
 
 
-def test_kernels_are_compiled_once_and_for_contiguous_arrays(cases):
-    """Another layout or type would compile anew, in seconds, and run slower; none of it would raise an error."""
+def test_arrays_of_any_layout_and_type_reach_the_kernels_as_they_take_them(cases, model):
+    """The kernels see addresses alone: another layout or type would raise no error."""
     image, boxes = cases[0]
-    landmarks.load_predictor().predict(image.T, boxes.astype(np.int32)[:, ::-1], np.zeros(len(boxes), np.int32)[::-1])
-    for name in ("_grey_levels", "_reached", "_add_leaves", "_to_image"):
-        (signature,) = getattr(regression_trees, name).signatures
-        assert all(argument.layout == "C" for argument in signature if isinstance(argument, numba.types.Array))
+    engine, frame_of_box = regression_trees.batched(model), np.zeros(len(boxes), np.int64)
+    odd = engine(image[None, ::-1, ::-1], np.asfortranarray(boxes.astype(np.int32)), frame_of_box.astype(np.int8))
+    np.testing.assert_array_equal(odd, engine(image[None, ::-1, ::-1].copy(), boxes, frame_of_box))
+    columns = model._replace(**{name: np.asfortranarray(getattr(model, name)) for name in model._fields[:-1]})
+    expected = engine(image[None], boxes, frame_of_box)
+    np.testing.assert_array_equal(regression_trees.batched(columns)(image[None], boxes, frame_of_box), expected)
+
+
+def test_threads_may_share_an_engine(cases, model):
+    """The kernels run without Python's lock."""
+    engine = regression_trees.batched(model)
+    work = [(image[None], boxes, np.zeros(len(boxes), np.int64)) for image, boxes in cases[:8]]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda arguments: engine(*arguments), work * 3))
+    for points, arguments in zip(together, work * 3, strict=True):
+        np.testing.assert_array_equal(points, engine(*arguments))
 
 
 def test_landmarks_lie_on_the_face():
@@ -249,27 +236,18 @@ def test_default_model_is_found_without_importing_its_package():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_the_engine_does_not_import_arrow():
+def test_a_warm_prediction_imports_neither_numba_nor_arrow():
+    landmarks.warm()
     code = (
         "import sys, numpy; from fakeemo import landmarks;"
         "landmarks.load_predictor().predict(numpy.zeros((8, 8), numpy.uint8), numpy.array([[0, 0, 8, 8]]));"
-        "assert 'pyarrow' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_a_prediction_does_without_scipy_and_other_code_still_finds_its_blas():
-    code = (
-        "import sys, numpy as np; from fakeemo import landmarks; landmarks.warm()\n"
-        "assert 'scipy.linalg' not in sys.modules\n"
-        "import numba; product = numba.njit(lambda a: np.dot(a, a)); assert (product(np.eye(3)) == np.eye(3)).all()\n"
-        "assert 'scipy.linalg.cython_blas' in sys.modules\n"
+        "assert not {'numba', 'scipy', 'pyarrow'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_preprocessing_imports_nothing_heavy():
-    code = "import sys, fakeemo.augment; assert not {'torch', 'pandas', 'xgboost', 'dlib'} & set(sys.modules)"
+    code = "import sys, fakeemo.augment; assert not {'torch', 'pandas', 'xgboost', 'dlib', 'numba'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

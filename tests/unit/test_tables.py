@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from fakeemo.errors import FakeemoError
-from fakeemo.tables import read_header, read_table, replacing, write_table
+from fakeemo.files import replacing
+from fakeemo.tables import read_header, read_table, write_table
 
 COLUMNS = {
     "whole": np.arange(5),
