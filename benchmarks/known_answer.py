@@ -2,6 +2,7 @@
 
     python benchmarks/known_answer.py                     # config/recommended.yaml at four levels, five seeds
     python benchmarks/known_answer.py --levers --seeds 2  # the same at 80 %, one of its choices at a time taken back
+    python benchmarks/known_answer.py --training 120 --at 80 95     # with more to learn from
 
 One emotion, 40 subjects to learn from and 80 to judge, two clips each (``fakeemo simulate``). Each run is trained,
 recognised, boosted and judged by the functions that the workflow calls; runs that are done are kept in ``--folder`` and
@@ -26,7 +27,7 @@ from fakeemo.workflow import complete_config
 ROOT = Path(__file__).parents[1]
 LEVELS = (50, 65, 80, 95)
 EMOTION = "happiness"
-TRAINING, JUDGED = 40, 80  # subjects
+JUDGED = 80  # subjects
 METHODS = {
     "boosting": "LSTM-PB + boosting",
     "logistic": "LSTM-PB + logistic regression",
@@ -60,21 +61,21 @@ def config_of(lever: str) -> dict[str, Any]:
     return complete_config(given, ROOT / "workflow" / "schemas" / "config.schema.yaml", [str(file)])
 
 
-def split(folder: Path) -> tuple[dict[str, dict[str, float]], dict[str, str], dict[str, str]]:
+def split(folder: Path, training: int) -> tuple[dict[str, dict[str, float]], dict[str, str], dict[str, str]]:
     """Give the truth of every clip, and labels and subjects of those to learn from."""
     truth = json.loads((folder / "truth.json").read_text())["clips"]
-    training = [video for video in truth if int(video[1:4]) <= TRAINING]
-    return truth, {v: v.rsplit("_", 1)[1] for v in training}, {v: v.split("_")[0] for v in training}
+    known = [video for video in truth if int(video[1:4]) <= training]
+    return truth, {v: v.rsplit("_", 1)[1] for v in known}, {v: v.split("_")[0] for v in known}
 
 
-def learn(folder: Path, data: Path, lever: str, seed: int) -> None:
+def learn(folder: Path, data: Path, lever: str, seed: int, training: int) -> None:
     """Train and recognise; in a process of its own, as torch and xgboost do not go together."""
     from fakeemo.learning_step import LearningSettings
     from fakeemo.lstm_pb import NetworkSettings
     from fakeemo.recognition import RecognitionSettings, recognise_emotion
     from fakeemo.training import train_emotion
 
-    config, (_, labels, _) = config_of(lever), split(data)
+    config, (_, labels, _) = config_of(lever), split(data, training)
     tables = sorted((data / "variants").glob("*.parquet"))
     train_emotion(
         [table for table in tables if table.stem in labels],
@@ -100,14 +101,14 @@ def learn(folder: Path, data: Path, lever: str, seed: int) -> None:
     )
 
 
-def judge(folder: Path, data: Path, lever: str, seed: int) -> None:
+def judge(folder: Path, data: Path, lever: str, seed: int, training: int) -> None:
     """Fit every method, and write how many clips and pairs it gets right."""
     from fakeemo.activity import write_activity
     from fakeemo.baselines import activity_scores, logistic_pb, nearest_pb
     from fakeemo.boosted_trees import BoostingSettings
     from fakeemo.boosting import fit_boosting, predict_scores
 
-    truth, labels, subjects = split(data)
+    truth, labels, subjects = split(data, training)
     emotions = dict.fromkeys(truth, EMOTION)
     settings = BoostingSettings(**{**config_of(lever)["boosting"], "seed": seed})
     pb, model = folder / "pb.parquet", folder / "boosting.ubj"
@@ -135,26 +136,26 @@ def accuracies(scores: dict[str, float]) -> list[float]:
     return [100 * float(single), 100 * float(np.mean([(np.sign(gap) + 1) / 2 for gap in gaps]))]
 
 
-def run(root: Path, lever: str, level: float, seed: int) -> dict[str, list[float]]:
+def run(root: Path, lever: str, level: float, seed: int, training: int) -> dict[str, list[float]]:
     """Do one run, or read what it gave before."""
-    data = root / f"data-{level:g}-{seed}"
-    folder = root / lever.replace(" ", "-") / f"{level:g}-{seed}"
+    name = f"{training}-{level:g}-{seed}"
+    data, folder = root / f"data-{name}", root / lever.replace(" ", "-") / name
     if not (folder / "right.json").exists():
         folder.mkdir(parents=True, exist_ok=True)
         for step in ("simulate", "judge") if (folder / "pb.parquet").exists() else ("simulate", "learn", "judge"):
-            arguments = [step, str(folder), str(data), lever, f"{level:g}", str(seed)]
+            arguments = [step, str(folder), str(data), lever, f"{level:g}", str(seed), str(training)]
             environment = os.environ | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
             subprocess.run([sys.executable, __file__, *arguments], check=True, env=environment)
     found: dict[str, list[float]] = json.loads((folder / "right.json").read_text())
     return found
 
 
-def one_step(step: str, folder: str, data: str, lever: str, level: str, seed: str) -> None:
+def one_step(step: str, folder: str, data: str, lever: str, level: str, seed: str, training: str) -> None:
     if step == "simulate":
         if not (Path(data) / "truth.json").exists():
             settings = SimulationSettings(
                 level=float(level),
-                subjects=TRAINING + JUDGED,
+                subjects=int(training) + JUDGED,
                 emotions=(EMOTION,),
                 frames=66,
                 fps=20,
@@ -163,24 +164,28 @@ def one_step(step: str, folder: str, data: str, lever: str, level: str, seed: st
             )
             write_simulation(data, settings)
     else:
-        {"learn": learn, "judge": judge}[step](Path(folder), Path(data), lever, int(seed))
+        {"learn": learn, "judge": judge}[step](Path(folder), Path(data), lever, int(seed), int(training))
 
 
 def main() -> None:
-    if len(sys.argv) == 7 and sys.argv[1] in ("simulate", "learn", "judge"):
+    if len(sys.argv) == 8 and sys.argv[1] in ("simulate", "learn", "judge"):
         one_step(*sys.argv[1:])
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--levers", action="store_true", help="take back one choice at a time, at 80 %%")
+    parser.add_argument("--at", type=int, nargs="+", default=LEVELS, metavar="PER_CENT", help="limits")
+    parser.add_argument("--training", type=int, default=40, help="subjects to learn from")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side")
     parser.add_argument("--folder", type=Path, default=ROOT / "benchmarks" / "out" / "known_answer")
     chosen = parser.parse_args()
-    seeds = range(1, chosen.seeds + 1)
-    cells = [(lever, 80) for lever in LEVERS] if chosen.levers else [("all of them", level) for level in LEVELS]
+    seeds, levels = range(1, chosen.seeds + 1), chosen.at
+    cells = [(lever, 80) for lever in LEVERS] if chosen.levers else [("all of them", level) for level in levels]
     with ThreadPoolExecutor(chosen.jobs) as pool:
         futures = {
-            (*cell, seed): pool.submit(run, chosen.folder, cell[0], cell[1], seed) for cell in cells for seed in seeds
+            (*cell, seed): pool.submit(run, chosen.folder, *cell, seed, chosen.training)
+            for cell in cells
+            for seed in seeds
         }
         found = {key: future.result() for key, future in futures.items()}
     if chosen.levers:
@@ -197,17 +202,17 @@ def main() -> None:
             )
         return
     for number, what in enumerate(("each clip by itself", "by pairs")):
-        print(f"| {what} | " + " | ".join(f"{level} %" for level in LEVELS) + " |")
-        print("|---|" + "---|" * len(LEVELS))
-        limits = [level if number == 0 else paired_limit(level) for level in LEVELS]
+        print(f"| {what} | " + " | ".join(f"{level} %" for level in levels) + " |")
+        print("|---|" + "---|" * len(levels))
+        limits = [level if number == 0 else paired_limit(level) for level in levels]
         print("| limit | " + " | ".join(f"{limit:.1f} %" for limit in limits) + " |")
-        bayes = {level: [found["all of them", level, seed]["bayes"][number] for seed in seeds] for level in LEVELS}
+        bayes = {level: [found["all of them", level, seed]["bayes"][number] for seed in seeds] for level in levels}
         print(
-            "| Bayes' rule on these clips | " + " | ".join(f"{np.mean(bayes[level]):.1f} %" for level in LEVELS) + " |"
+            "| Bayes' rule on these clips | " + " | ".join(f"{np.mean(bayes[level]):.1f} %" for level in levels) + " |"
         )
         for method, name in METHODS.items():
             cells_of = []
-            for level in LEVELS:
+            for level in levels:
                 right = [found["all of them", level, seed][method][number] for seed in seeds]
                 share = 100 * np.mean(right) / np.mean(bayes[level])
                 cells_of.append(f"{np.mean(right):.1f} ± {np.std(right, ddof=1):.1f} % ({share:.0f} %)")

@@ -392,6 +392,21 @@ def check_job_arrays(workflow: Any, n_videos: int) -> None:
             )
 
 
+def lift_rate_limit(workflow: Any) -> None:
+    """Take away the limit of 100 new jobs a second that Snakemake 9 sets by itself.
+
+    To keep it, its scheduler looks once a second for jobs that it may start, and once more a second for each job that
+    has ended since: after some hundred jobs that takes a core, and thousands of threads after some thousand. Another
+    limit, which the user asked for, stays.
+
+    Args:
+        workflow: Snakemake's, its scheduler made.
+    """
+    rate = workflow.scheduling_settings.max_jobs_per_timespan
+    if rate is not None and (rate.max_jobs, rate.timespan) == (100, 1):
+        workflow.scheduler.job_rate_limiter = None
+
+
 @cache
 def code(script: str, module: str) -> str:
     """Give a hash of a stage's code: its script, its module, and all of the package that the module imports.

@@ -18,6 +18,7 @@ from fakeemo.demo import DemoSettings, demo_sheet, render_clip
 from fakeemo.evaluation import wilson
 from fakeemo.landmarks import default_model
 from fakeemo.pairing import pairs_by_faces
+from fakeemo.samples import LABELS
 from fakeemo.tables import read_table
 
 SMALL = {"train": 1, "valid": 1, "test": 1}  # variants
@@ -270,3 +271,18 @@ def test_videos_that_cannot_be_used_stop_the_run_or_are_named(project):
     assert all(name in page for name in ("notes.mp4", "room.mp4", "gone.mp4"))
     assert json.loads(tiny.read("metrics.json"))["excluded"] == {"missing": 1, "no_face": 1, "unreadable": 1}
     assert not tiny.jobs()
+
+
+def test_the_scheduler_looks_for_jobs_when_one_ends_and_not_all_the_time(project):
+    """Left alone, Snakemake's looks again each second, once more for each job that has ended."""
+    tiny = project(on_bad_video="skip")
+    videos = [f"v{k}" for k in range(16)]
+    same = {"emotion": "happiness", "split": "train"}
+    rows = [{"video_id": v, "path": f"{v}.mp4", "subject": v, "label": LABELS[int(v[1:]) % 2]} | same for v in videos]
+    tiny.write_sheet(rows)
+    for row in rows:
+        (tiny.folder / row["path"]).touch()
+    tables = [f"results/rois/{video}.parquet" for video in videos]
+    done = tiny.snakemake("--verbose", "--cores", "1", "--", *tables)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(videos) <= done.stderr.count("Resources before job selection") <= len(videos) + 1

@@ -34,6 +34,7 @@ onstart:
     try:
         plan.hold_folder()
         plan.check_job_arrays(workflow, len(SHEET.videos))
+        plan.lift_rate_limit(workflow)
     except FakeemoError as error:
         raise SystemExit(f"fakeemo: {error}") from None
 
