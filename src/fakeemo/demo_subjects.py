@@ -11,6 +11,8 @@ right are those of the image.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -18,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fakeemo.demo_dynamics import DemoSettings, random_stream
+from fakeemo.errors import FakeemoError
 
 Image = npt.NDArray[np.uint8]
 Map = npt.NDArray[np.float32]
@@ -140,11 +143,9 @@ def displacement(points: Points, blobs: Iterable[Blob]) -> Points:
 @lru_cache(maxsize=1)
 def _neutral() -> tuple[Image, Points, Points]:
     """Bring the smiling portrait to a neutral face with closed lips: texture, landmarks (68, 2), lip line (n, 2)."""
-    from skimage import data
-
     columns, rows = SIZE[0] * DETAIL, SIZE[1] * DETAIL
     left, top = ORIGIN.astype(int)
-    crop = data.astronaut()[top : top + SIZE[1], left : left + SIZE[0], ::-1]
+    crop = _photograph()[top : top + SIZE[1], left : left + SIZE[0]]
     portrait = cv2.resize(crop, (columns, rows), interpolation=cv2.INTER_CUBIC)
 
     # The folds beside a smiling mouth, flattened.
@@ -183,6 +184,16 @@ def _neutral() -> tuple[Image, Points, Points]:
     for _ in range(30):
         landmarks = relaxed + closing(landmarks, above_lips)
     return face, landmarks, line
+
+
+def _photograph() -> Image:
+    """Read the portrait, BGR, from its file: ``skimage.data`` takes longer to load than a clip takes to render."""
+    spec = find_spec("skimage")
+    file = Path(spec.origin or "").parent / "data" / "astronaut.png" if spec else None
+    image = cv2.imread(str(file)) if file else None
+    if image is None:
+        raise FakeemoError("the demo's photograph is missing: install the Python package scikit-image")
+    return np.asarray(image, np.uint8)
 
 
 def _grid() -> Points:
