@@ -183,7 +183,7 @@ def _neutral() -> tuple[Image, Points, Points]:
     landmarks = relaxed.copy()
     for _ in range(30):
         landmarks = relaxed + closing(landmarks, above_lips)
-    return face, landmarks, line
+    return np.asarray(face, np.uint8), landmarks, line
 
 
 def _photograph() -> Image:

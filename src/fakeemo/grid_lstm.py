@@ -225,11 +225,10 @@ def _lstm_back(gates: Tensor, c_before: Tensor, c: Tensor, d_h: Tensor, d_c: Ten
     """Overwrite ``gates`` by the gradient of the summed inputs; give the gradient of the memory before."""
     i, f, o, g = gates.chunk(4)
     tanh_c = torch.tanh(c)
-    d_c = d_c + torch.ops.aten.tanh_backward(d_h * o, tanh_c)
+    d_c = d_c + torch.ops.aten.tanh_backward.default(d_h * o, tanh_c)
     d_c_before = d_c * f
-    d_i, d_g = d_c * g, d_c * i
-    torch.ops.aten.sigmoid_backward(d_i, i, grad_input=i)
-    torch.ops.aten.sigmoid_backward(d_c * c_before, f, grad_input=f)
-    torch.ops.aten.sigmoid_backward(d_h * tanh_c, o, grad_input=o)
-    torch.ops.aten.tanh_backward(d_g, g, grad_input=g)
+    d_sigmoid, d_g = torch.cat((d_c * g, d_c * c_before, d_h * tanh_c)), d_c * i
+    sigmoid = gates[: len(d_sigmoid)]
+    torch.ops.aten.sigmoid_backward.grad_input(d_sigmoid, sigmoid, grad_input=sigmoid)
+    torch.ops.aten.tanh_backward.grad_input(d_g, g, grad_input=g)
     return d_c_before

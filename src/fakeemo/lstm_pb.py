@@ -260,9 +260,9 @@ class _FreeRun(torch.autograd.Function):
         from_next = torch.zeros_like(d_y[0])
         for t in reversed(range(len(d_y))):
             d_out = torch.add(d_y[t], from_next)
-            torch.ops.aten.tanh_backward(d_out, tanh[t], grad_input=d_sum[t])
+            torch.ops.aten.tanh_backward.grad_input(d_out, tanh[t], grad_input=d_sum[t])
             torch.mm(weight_y.T, d_sum[t], out=d_above[t])
-            torch.ops.aten.threshold_backward(d_above[t], driven[t], 0, grad_input=d_driven[t])
+            torch.ops.aten.threshold_backward.grad_input(d_above[t], driven[t], 0, grad_input=d_driven[t])
             from_next = weight_x.T @ d_driven[t]
             if ctx.change:
                 from_next += d_out
