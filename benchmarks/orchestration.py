@@ -33,6 +33,7 @@ REPOSITORY = Path(__file__).parents[1]
 EMOTIONS = ("anger", "contempt", "disgust", "happiness", "sadness", "surprise")
 PLANS = {600: 8, 6000: 50}  # videos, and the seconds that a dry run may take
 N_EMPTY, N_CLIPS, CORES = 10, 20, 2
+LIBRARIES = "import snakemake.iocontainers, snakemake.logging, numpy, cv2, av, pyarrow.parquet"  # of a job's script
 
 
 def write_project(folder: Path, n_videos: int, clip: Path | None = None) -> list[str]:
@@ -110,6 +111,12 @@ def empty_videos(folder: Path) -> None:
             with open(folder / "logs" / "benchmarks" / rule / f"{video}.tsv") as file:
                 seconds.append(float(next(csv.DictReader(file, delimiter="\t"))["s"]))
         row(f"`{rule}`", f"{statistics.median(seconds):.2f}", "<= 0.6 s")
+    seconds = []
+    for _ in videos:
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-c", LIBRARIES], check=True, env=os.environ | {"OPENBLAS_NUM_THREADS": "1"})
+        seconds.append(time.perf_counter() - start)
+    row("the floor: Python with the libraries of both", f"{statistics.median(seconds):.2f}", "")
     print()
 
 
