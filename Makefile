@@ -1,5 +1,5 @@
 # make tour   from nothing to a report on a third of the embedded data set: two of its six emotions
-# make demo   the same on all of it; what the tour made is not made again
+# make demo   the same on all of it
 # make test   the whole suite, linters included
 # make bench  speed against its floors (writes nothing; figures to keep go to docs/benchmarks.md)
 #
