@@ -1,7 +1,7 @@
 """An ensemble of regression trees (Kazemi and Sullivan 2014, the paper's [12]) over many face boxes at once.
 
 The kernels are in :mod:`fakeemo.tree_kernels`, which says how they work. Numba compiles them once; their machine code
-is kept in the cache folder and run from there without Numba, which takes half a second to import. A job is short.
+is kept in the cache folder and run from there without Numba, whose import takes as long as a job on a short video.
 """
 
 import ctypes
@@ -30,7 +30,8 @@ def batched(predictor: ShapePredictor) -> Predict:
     """Give a function that predicts the shapes of many faces at once.
 
     Its arguments are grey frames (frames, height, width), boxes (n, 4) of x, y, w, h in whole pixels and the
-    index (n,) of each box's frame; it gives (n, P, 2), the x and y of each point in pixels of the frame.
+    index (n,) of each box's frame; it gives (n, P, 2), the x and y of each point in pixels of the frame. It raises
+    :class:`ValueError` if a box has no frame.
     """
     n_levels, n_trees, n_splits = predictor.thresholds.shape
     n_points, n_positions = len(predictor.initial_shape), predictor.anchors.shape[1]
@@ -49,6 +50,8 @@ def batched(predictor: ShapePredictor) -> Predict:
         frames: NDArray[np.uint8], boxes: NDArray[np.int64], frame_of_box: NDArray[np.int64]
     ) -> NDArray[np.float32]:
         frames = _array(frames, np.uint8)
+        if frame_of_box.shape != (len(boxes),) or not np.isin(frame_of_box, np.arange(len(frames))).all():
+            raise ValueError("each box needs the index of its frame")
         points = np.empty((len(boxes), n_points, 2), np.float32)
         scratch = (
             np.empty((2, n_positions), np.float32),

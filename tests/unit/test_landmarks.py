@@ -206,6 +206,14 @@ def test_arrays_of_any_layout_and_type_reach_the_kernels_as_they_take_them(cases
     np.testing.assert_array_equal(regression_trees.batched(columns)(image[None], boxes, frame_of_box), expected)
 
 
+@pytest.mark.parametrize("frame_of_box", [[0, 1], [0, -1], [0], [[0, 0]]])
+def test_a_box_without_a_frame_is_refused(model, frame_of_box):
+    """The kernels would read whatever lies there in memory."""
+    boxes = np.tile(FACE, (2, 1))
+    with pytest.raises(ValueError, match="each box needs the index of its frame"):
+        regression_trees.batched(model)(np.zeros((1, 200, 200), np.uint8), boxes, np.array(frame_of_box))
+
+
 def test_threads_may_share_an_engine(cases, model):
     """The kernels run without Python's lock."""
     engine = regression_trees.batched(model)
