@@ -5,8 +5,8 @@ highest bit the sign) and a little-endian magnitude; a float is two integers, ma
 vector is its length and its elements; a column of a matrix is its two sizes, negated, and its elements.
 Nothing in it is ever run: whatever does not fit this description ends in a :class:`ValueError`.
 
-Importing this module takes as long as a small video, since it compiles with Numba: :mod:`fakeemo.shape_predictor` does
-so once for each model file.
+Numba compiles this first, which takes seconds: :mod:`fakeemo.shape_predictor` parses a model file once and imports this
+module for that alone.
 """
 
 import math
