@@ -397,13 +397,13 @@ def lift_rate_limit(workflow: Any) -> None:
 
     To keep it, its scheduler looks once a second for jobs that it may start, and once more a second for each job that
     has ended since: after some hundred jobs that takes a core, and thousands of threads after some thousand. Another
-    limit, which the user asked for, stays.
+    limit, which the user asked for, stays, and so does any on a cluster, whose controller it spares.
 
     Args:
         workflow: Snakemake's, its scheduler made.
     """
     rate = workflow.scheduling_settings.max_jobs_per_timespan
-    if rate is not None and (rate.max_jobs, rate.timespan) == (100, 1):
+    if workflow.local_exec and rate is not None and (rate.max_jobs, rate.timespan) == (100, 1):
         workflow.scheduler.job_rate_limiter = None
 
 

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -238,3 +239,18 @@ def test_planning_imports_nothing_heavy(project):
     # The Slurm plugin brings pandas and so Arrow, where it is installed; the workflow itself does not.
     alone = "import sys, fakeemo.workflow; print({'pandas', 'pyarrow', 'numpy'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", alone], text=True).strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    ("rate", "local", "lifted"),
+    [((100, 1), True, True), ((10, 1), True, False), ((100, 60), True, False), ((100, 1), False, False)],
+)
+def test_only_snakemakes_own_rate_limit_on_one_machine_is_lifted(rate, local, lifted):
+    limit = SimpleNamespace(max_jobs=rate[0], timespan=rate[1])
+    workflow = SimpleNamespace(
+        local_exec=local,
+        scheduling_settings=SimpleNamespace(max_jobs_per_timespan=limit),
+        scheduler=SimpleNamespace(job_rate_limiter=limit),
+    )
+    plan.lift_rate_limit(workflow)
+    assert (workflow.scheduler.job_rate_limiter is None) == lifted
