@@ -1,9 +1,13 @@
 """What a job says at its end, on the terminal and in its log."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+SCRIPTS = sorted((Path(__file__).parents[2] / "workflow" / "scripts").glob("*.py"))
 
 
 def run(tmp_path, body):
@@ -35,3 +39,14 @@ def test_a_fault_ends_the_job_with_one_line(tmp_path, body, line):
     assert done.stderr.startswith(line)
     assert line in log
     assert ("Traceback" in log) == ("Error" in done.stderr or "nowhere" in body)
+
+
+def test_garbage_is_looked_for_in_what_the_job_makes_and_not_in_what_it_imports(tmp_path):
+    done, log = run(tmp_path, "import gc; print(gc.isenabled(), gc.get_freeze_count() > 1000)")
+    assert done.returncode == 0
+    assert log == "True True\n"
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
+def test_a_script_imports_the_job_first(script):
+    assert re.findall(r"^from fakeemo\.(\w+)", script.read_text(), re.MULTILINE)[0] == "jobs"

@@ -1,4 +1,5 @@
 # The config and the sample sheet, checked before the first job, and what the rules ask of them.
+import atexit
 import gc
 import os
 from pathlib import Path
@@ -8,8 +9,10 @@ from fakeemo.errors import FakeemoError
 
 plan.SCRIPTS = Path(workflow.basedir) / "workflow" / "scripts"
 
-# Planning thousands of jobs makes millions of objects that stay: looking among them for what can go took a tenth of it.
+# Planning thousands of jobs makes millions of objects that stay: looking among them for what can go took a tenth of it,
+# and another tenth the last look when all is done.
 gc.set_threshold(100_000, 50, 1000)
+atexit.register(gc.freeze)
 
 try:
     plan.check_writable(".snakemake")  # Snakemake itself would end in a traceback

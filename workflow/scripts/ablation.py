@@ -1,7 +1,7 @@
 """Rule ablation. In: the verdicts of all methods. Out: how many of each hold, each method against the paper's."""
 
+from fakeemo.jobs import job  # first, see there
 from fakeemo.ablation import write_ablation
-from fakeemo.jobs import job
 
 with job(snakemake.log[0]):
     files, params = snakemake.input, snakemake.params

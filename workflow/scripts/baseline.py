@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from fakeemo.jobs import job  # first, see there
 from fakeemo.baselines import write_baseline
-from fakeemo.jobs import job
 
 with job(snakemake.log[0]):
     tables, params = snakemake.input.tables, snakemake.params

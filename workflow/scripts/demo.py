@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from fakeemo.jobs import job  # first, see there
 from fakeemo.demo import DemoSettings, render_subject
-from fakeemo.jobs import job
 
 with job(snakemake.log[0]):
     clips = [(path, *Path(path).stem.split("_")[1:]) for path in snakemake.output]

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from fakeemo.jobs import job  # first, see there
 from fakeemo.evaluation import evaluate
-from fakeemo.jobs import job
 
 with job(snakemake.log[0]):
     evaluate(

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from fakeemo.jobs import job  # first, see there
 from fakeemo.generation import generate, write_generated_table
-from fakeemo.jobs import job
 
 with job(snakemake.log[0]):
     folder = Path(snakemake.input.weights).parent

@@ -1,7 +1,7 @@
 """Rule given. In: a table of landmarks. Out: boxes, landmarks and variants, as of a video."""
 
+from fakeemo.jobs import job  # first, see there
 from fakeemo.given_landmarks import use_landmarks
-from fakeemo.jobs import job
 
 with job(snakemake.log[0]):
     params = {k: v for k, v in snakemake.params.items() if k not in ("code", "sample")}

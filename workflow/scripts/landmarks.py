@@ -1,7 +1,7 @@
 """Rule landmarks. In: a video and its boxes. Out: 68 points a frame, the 40 of each jittered variant, two pictures."""
 
+from fakeemo.jobs import job  # first, see there
 from fakeemo.augment import landmark_video
-from fakeemo.jobs import job
 
 with job(snakemake.log[0]):
     params = snakemake.params

@@ -1,6 +1,6 @@
 """Rule playback. In: face boxes and landmarks of all videos. Out: a folder of scripts that hand them to the report."""
 
-from fakeemo.jobs import job
+from fakeemo.jobs import job  # first, see there
 from fakeemo.playback import write_playback
 
 with job(snakemake.log[0]):

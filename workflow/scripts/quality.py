@@ -1,6 +1,6 @@
 """Rule quality. In: boxes and landmarks of every video. Out: one row a video on how well it can be used."""
 
-from fakeemo.jobs import job
+from fakeemo.jobs import job  # first, see there
 from fakeemo.quality import summarise_quality
 
 with job(snakemake.log[0]):

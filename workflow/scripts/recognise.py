@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from fakeemo.jobs import job  # first, see there
 from fakeemo.devices import take
-from fakeemo.jobs import job
 from fakeemo.recognition import RecognitionSettings, recognise_emotion
 
 with job(snakemake.log[0]), take(snakemake.params.device) as device:

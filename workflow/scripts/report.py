@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fakeemo.jobs import job
+from fakeemo.jobs import job  # first, see there
 from fakeemo.report import write_report
 
 with job(snakemake.log[0]):

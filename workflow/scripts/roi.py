@@ -1,6 +1,6 @@
 """Rule roi. In: a video. Out: the table of its face's box in every frame."""
 
-from fakeemo.jobs import job
+from fakeemo.jobs import job  # first, see there
 from fakeemo.tracking import TrackingSettings, track_video
 
 with job(snakemake.log[0]):

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from fakeemo.jobs import job  # first, see there
 from fakeemo.devices import take
-from fakeemo.jobs import job
 from fakeemo.learning_step import LearningSettings
 from fakeemo.lstm_pb import NetworkSettings
 from fakeemo.training import train_emotion
