@@ -116,7 +116,7 @@ def empty_videos(folder: Path) -> None:
         start = time.perf_counter()
         subprocess.run([sys.executable, "-c", LIBRARIES], check=True, env=os.environ | {"OPENBLAS_NUM_THREADS": "1"})
         seconds.append(time.perf_counter() - start)
-    row("the floor: Python with the libraries of both", f"{statistics.median(seconds):.2f}", "")
+    row("to compare: Python with the libraries of both", f"{statistics.median(seconds):.2f}", "")
     print()
 
 
