@@ -80,7 +80,7 @@ def _draw_accuracy(save: Save, metrics: Mapping[str, Any]) -> list[Panel]:
                     ax.plot([low, high], [at, at], color=style["color"], linewidth=1.2)
                     ax.plot(100 * cell["accuracy"], at, MARKERS[split], **style | {"linestyle": ""}, clip_on=False)
             ax.plot([], [], MARKERS[split], **style | {"linestyle": ""}, label=SPLIT_NAMES[split])
-        ax.text(0, 1.13, key, transform=ax.transAxes, weight="bold", size=9)
+        ax.set_title(key, pad=17)  # above the legend
         ax.set_yticks(range(len(names)), names)
         ax.set_ylim(len(names) - 0.4, -0.6)
         ax.set_xlim(0, 100)
