@@ -1,4 +1,4 @@
-"""Preprocessing as a whole, a video's two jobs together: against its floors, and against the usual alternatives.
+"""Preprocessing as a whole, the job of a video: against its floors, and against the usual alternatives.
 
     python benchmarks/preprocessing.py [--mediapipe PYTHON]
 
@@ -47,18 +47,19 @@ def header(*cells: object) -> None:
 
 
 def face_boxes(clip: Path, folder: Path) -> None:
-    """Do the job of rule ``roi``."""
+    """Do the first half of a video's job."""
     tracking.track_video(clip, folder / "rois.parquet", settings=tracking.TrackingSettings(), seed=0)
 
 
 def landmark(clip: Path, folder: Path, engine: landmarks.Engine, n_variants: int = N_VARIANTS) -> None:
-    """Do the job of rule ``landmarks``; the contact sheet too."""
+    """Do the second half of it, with the pictures."""
     augment.landmark_video(
         clip,
         folder / "rois.parquet",
         folder / "landmarks.parquet",
         folder / "variants.parquet",
         folder / "sheet.jpg",
+        folder / "face.png",
         video_id="clip",
         n_variants=n_variants,
         jitter_px=JITTER_PX,

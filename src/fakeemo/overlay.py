@@ -11,14 +11,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fakeemo.augment import landmark_video
 from fakeemo.contact_sheet import STATES, draw_face, draw_text, number
 from fakeemo.errors import FakeemoError
 from fakeemo.files import replacing
 from fakeemo.landmarks import N_POINTS
+from fakeemo.preprocessing import preprocess_video
 from fakeemo.progress import progress
 from fakeemo.tables import read_table
-from fakeemo.tracking import TrackingSettings, track_video
+from fakeemo.tracking import TrackingSettings
 from fakeemo.video import Frame, read_frames
 
 # Whole numbers of these are the frame periods of 24, 25, 30, 50 and 60 Hz, of 1001/1000 times those, and ms.
@@ -69,26 +69,19 @@ def write_overlay(
     with tempfile.TemporaryDirectory() as folder:
         rois, landmarks, variants = (f"{folder}/{name}.parquet" for name in ("rois", "landmarks", "variants"))
         # "skip": the table then says why there is nothing to draw; "stop" speaks of the sample sheet.
-        track_video(
-            video,
-            rois,
-            settings=TrackingSettings(),
-            seed=0,
-            on_bad_video="skip",
-            roi=roi,
-            roi_frame=roi_frame,
-            start_s=start_s,
-            end_s=end_s,
-        )
-        landmark_video(
+        preprocess_video(
             video,
             rois,
             landmarks,
             variants,
             video_id=Path(video).name,
+            tracking=TrackingSettings(),
+            seed=0,
             n_variants=0,
             jitter_px=(0, 0),
-            seed=0,
+            on_bad_video="skip",
+            roi=roi,
+            roi_frame=roi_frame,
             start_s=start_s,
             end_s=end_s,
         )

@@ -146,12 +146,13 @@ def _prepare(task: tuple[str, str, dict[str, Any], float | None]) -> None:
             **common,
         )
         return
-    from fakeemo.augment import landmark_video
-    from fakeemo.tracking import TrackingSettings, track_video
+    from fakeemo.preprocessing import preprocess_video
+    from fakeemo.tracking import TrackingSettings
 
     tracking = TrackingSettings(**settings["tracking"])
-    track_video(video, rois, settings=tracking, seed=settings["seed"], on_bad_video="skip")
-    landmark_video(video, rois, points, variants, **common, **settings["landmarks"])
+    preprocess_video(
+        video, rois, points, variants, tracking=tracking, on_bad_video="skip", **common, **settings["landmarks"]
+    )
 
 
 def _recognise(tables: list[str], folder: str, out: str, settings: dict[str, Any], device: str) -> None:

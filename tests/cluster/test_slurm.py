@@ -88,14 +88,14 @@ def test_the_network_asks_for_one_gpu_and_no_other_job_for_any(ran):
     networks = {"train", "recognise"}
     assert {gpus[rule] for rule in networks} == {"gres:gpu:1"}
     assert {gpus[rule] for rule in gpus.keys() - networks} == {None}
-    assert gpus.keys() >= {"roi", "landmarks", "quality", "boost", "evaluate", "report"}
+    assert gpus.keys() >= {"preprocess", "quality", "boost", "evaluate", "report"}
 
 
 def test_preprocessing_of_videos_that_are_there_travels_together(ran):
-    of_roi = [job for job in jobs() if job["rule"] == "roi"]
-    assert len(of_roi) == len(ROWS)
+    preprocessing = [job for job in jobs() if job["rule"] == "preprocess"]
+    assert len(preprocessing) == len(ROWS)
     # The two clips of a subject are there at the same time, those of several usually.
-    assert len({job["ArrayJobId"] for job in of_roi}) <= len(ROWS) / 2
+    assert len({job["ArrayJobId"] for job in preprocessing}) <= len(ROWS) / 2
 
 
 def test_a_job_that_the_scheduler_kills_is_tried_again_with_more(ran):
@@ -113,7 +113,7 @@ def test_a_job_that_fails_is_reported_with_its_log(cluster, tmp_path):
     done = project.snakemake(*PROFILE, "--", "results/rois/notes.parquet")
     assert done.returncode != 0
     said = done.stdout + done.stderr
-    assert "logs/roi/notes.log" in said
+    assert "logs/preprocess/notes.log" in said
     assert re.search(r"fakeemo: .*notes\.mp4.*\[unreadable\].*on_bad_video: skip", said)
 
 

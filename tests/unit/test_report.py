@@ -459,7 +459,8 @@ def test_a_run_with_little_in_it_and_with_costs(tmp_path):
     arguments = make_run(tmp_path, emotions=("anger",), n_subjects=7, trees=5, test_labels=False)
     arguments["config"] = {"samples": "mine.tsv"}
     benchmarks = tmp_path / "benchmarks"
-    for rule, video, seconds, peak in (("roi", "a", 1.5, "80"), ("roi", "b", 2.0, "95.5"), ("evaluate", "", 3, "NA")):
+    measured = (("preprocess", "a", 1.5, "80"), ("preprocess", "b", 2.0, "95.5"), ("evaluate", "", 3, "NA"))
+    for rule, video, seconds, peak in measured:
         path = benchmarks / rule / f"{video}.tsv" if video else benchmarks / f"{rule}.tsv"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"s\th:m:s\tmax_rss\n{seconds}\t0:00:01\t{peak}\n")
@@ -469,7 +470,7 @@ def test_a_run_with_little_in_it_and_with_costs(tmp_path):
     assert "They say nothing about people" not in page.text
     assert page.rows("Test, each")["all"][:3] == ["0 of 0", "–", "–"]
     (costs,) = (rows for _, rows in page.tables if rows[0][0] == "Rule")
-    assert costs[1:] == [["roi", "2", "3.5", "1.8", "2.0", "96"], ["evaluate", "1", "3.0", "3.0", "3.0", "0"]]
+    assert costs[1:] == [["preprocess", "2", "3.5", "1.8", "2.0", "96"], ["evaluate", "1", "3.0", "3.0", "3.0", "0"]]
     assert re.search(r"Jobs ran from \d{4}-\d\d-\d\d \d\d:\d\d to \d{4}-", page.text)
     assert "samples: mine.tsv" in page.text
 

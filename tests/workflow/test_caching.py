@@ -21,14 +21,13 @@ N = len(ROWS)
 REPORTED = {"evaluate": 1, "report": 1}
 ONE_EMOTION_JUDGED = {"recognise": 1, "boost": 1} | REPORTED
 ONE_EMOTION = {"train": 1, "generate": 1, "intake": 1} | ONE_EMOTION_JUDGED
-ONE_VIDEO = {"roi": 1, "landmarks": 1, "quality": 1, "playback": 1}
+ONE_VIDEO = {"preprocess": 1, "quality": 1, "playback": 1}
 OTHER_VIDEOS = {"quality": 1, "playback": 1}
 INTAKE = {"intake": 2}  # of what `fakeemo predict` is to do with a new video
 BOOSTED = {"boost": 2} | REPORTED
 JUDGED = {"recognise": 2} | BOOSTED
 LEARNED = {"train": 2, "generate": 2} | JUDGED
-LANDMARKED = {"landmarks": N} | OTHER_VIDEOS | LEARNED
-TRACKED = {"roi": N} | INTAKE | LANDMARKED
+PREPROCESSED = {"preprocess": N} | INTAKE | OTHER_VIDEOS | LEARNED
 
 
 @pytest.fixture(scope="module")
@@ -91,12 +90,12 @@ def test_the_sheet(done, change, expected):
     [
         ({"boosting": {"rate": 0.1}, "learning": {"decay": 10}}, {}),  # their defaults, written out
         ({"torch_threads": 2}, INTAKE | LEARNED),
-        ({"demo": {"effect_size": 2.0}}, {"demo": 3} | TRACKED),
-        ({"tracking": {"check_s": 0.5}}, TRACKED),
-        ({"landmarks": {"engine": "dlib"}}, {"engine": 1} | INTAKE | LANDMARKED),
-        ({"variants": {"jitter_px": [5, 3]}}, INTAKE | LANDMARKED),
-        ({"variants": {"train": 2}}, {"landmarks": 8} | OTHER_VIDEOS | LEARNED),
-        ({"variants": {"test": 2}}, {"landmarks": 4} | OTHER_VIDEOS | INTAKE | JUDGED),
+        ({"demo": {"effect_size": 2.0}}, {"demo": 3} | PREPROCESSED),
+        ({"tracking": {"check_s": 0.5}}, PREPROCESSED),
+        ({"landmarks": {"engine": "dlib"}}, {"engine": 1} | PREPROCESSED),
+        ({"variants": {"jitter_px": [5, 3]}}, PREPROCESSED),
+        ({"variants": {"train": 2}}, {"preprocess": 8} | INTAKE | OTHER_VIDEOS | LEARNED),
+        ({"variants": {"test": 2}}, {"preprocess": 4} | OTHER_VIDEOS | INTAKE | JUDGED),
         ({"sequences": {"reference": "crop"}}, LEARNED),
         ({"network": {"hidden": 17}}, LEARNED),
         ({"learning": {"epochs": 4}}, LEARNED),
@@ -104,8 +103,8 @@ def test_the_sheet(done, change, expected):
         ({"boosting": {"depth": 3}}, BOOSTED),
         ({"boosting": {"rate": {"surprise": 0.2}}}, {"boost": 1} | REPORTED),
         ({"evaluation": {"pairing": "faces"}}, REPORTED),
-        ({"on_bad_video": "skip"}, TRACKED),
-        ({"seed": 2}, TRACKED),
+        ({"on_bad_video": "skip"}, PREPROCESSED),
+        ({"seed": 2}, PREPROCESSED),
     ],
     ids=str,
 )
@@ -148,10 +147,10 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     [
         (None, {}),
         ("src/fakeemo/cli.py", {}),
-        ("src/fakeemo/demo_subjects.py", {"demo": 3} | TRACKED),
-        ("src/fakeemo/mosse.py", TRACKED),
-        ("src/fakeemo/regression_trees.py", {"engine": 1} | LANDMARKED),
-        ("src/fakeemo/augment.py", LANDMARKED),
+        ("src/fakeemo/demo_subjects.py", {"demo": 3} | PREPROCESSED),
+        ("src/fakeemo/mosse.py", PREPROCESSED),
+        ("src/fakeemo/regression_trees.py", {"engine": 1} | PREPROCESSED),
+        ("src/fakeemo/augment.py", PREPROCESSED),
         ("src/fakeemo/quality.py", {"quality": 1} | REPORTED),
         ("src/fakeemo/grid_lstm.py", LEARNED),
         ("src/fakeemo/recognition.py", JUDGED),
@@ -159,8 +158,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
         ("src/fakeemo/pairing.py", REPORTED),
         ("src/fakeemo/figures.py", {"report": 1}),
         ("src/fakeemo/templates/report.html.j2", {"report": 1}),
-        ("src/fakeemo/tables.py", TRACKED),
-        ("src/fakeemo/files.py", {"demo": 3, "engine": 1} | TRACKED),
+        ("src/fakeemo/tables.py", PREPROCESSED),
+        ("src/fakeemo/files.py", {"demo": 3, "engine": 1} | PREPROCESSED),
         ("workflow/scripts/recognise.py", JUDGED),
     ],
 )
@@ -195,7 +194,7 @@ def test_a_video_of_any_size_is_compared_by_its_contents(done, tmp_path):
     video.touch()
     assert project.rules("--", target) == {}
     video.write_bytes(video.read_bytes()[:-1] + b"x")
-    assert project.rules("--", target) == {"roi": 1}
+    assert project.rules("--", target) == {"preprocess": 1}
 
 
 def test_an_emotion_in_a_sheet_of_its_own_has_the_same_network_and_verdicts(done, tmp_path):

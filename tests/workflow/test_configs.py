@@ -16,7 +16,7 @@ def jobs_of(
 ) -> dict[str, int]:
     """Give the jobs by rule that so many subjects, videos and networks need; of ``given`` ones there are landmarks."""
     counts = {"demo": n_subjects if demo is None else demo, "given": given, "engine": 1}
-    counts |= dict.fromkeys(("roi", "landmarks"), n_videos - given)
+    counts["preprocess"] = n_videos - given
     counts |= dict.fromkeys(("train", "intake", "recognise", "boost"), n_models)
     counts["generate"] = min(n_models, len(TWO))  # one network of each emotion is shown
     counts |= dict.fromkeys(("quality", "playback", "evaluate", "report"), 1)

@@ -13,8 +13,8 @@ from projects import Project
 from fakeemo.demo import demo_sheet
 
 # In the order in which they begin: the engine waits for nothing.
-STAGES = ("engine", "demo", "roi", "landmarks", "quality", "train", "recognise", "boost", "evaluate", "report")
-KILLS = 2 * len(STAGES)
+STAGES = ("engine", "demo", "preprocess", "quality", "train", "recognise", "boost", "evaluate", "report")
+KILLS = 20
 
 
 def seconds_of_a_job(project: Project, stage: str) -> float:

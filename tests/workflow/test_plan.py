@@ -19,9 +19,8 @@ SCHEMA = REPOSITORY / "workflow" / "schemas" / "config.schema.yaml"
 def test_job_counts_of_the_demo(project):
     assert project(8, 1, 4, EMOTIONS).rules() == {
         "demo": 13,
-        "roi": 156,
         "engine": 1,
-        "landmarks": 156,
+        "preprocess": 156,
         "quality": 1,
         "train": 6,
         "intake": 6,
@@ -105,7 +104,7 @@ def test_own_videos_need_no_demo(project):
     del made.config["demo"]
     made.change()
     assert "demo" not in made.rules()
-    assert made.rules()["roi"] == 10
+    assert made.rules()["preprocess"] == 10
 
 
 def test_a_video_without_label_is_recognised_and_not_trained_on(project):
@@ -180,7 +179,7 @@ def test_nothing_of_the_demo_is_mixed_into_a_config_of_ones_own(project):
         video.touch()
     rules = made.rules("--configfile", str(mine))
     assert "demo" not in rules
-    assert rules["roi"] == len(videos)
+    assert rules["preprocess"] == len(videos)
 
 
 def test_configs_are_read_as_snakemake_does_the_later_going_first(tmp_path):
@@ -203,7 +202,7 @@ def test_missing_keys_are_named():
 def test_a_code_hash_follows_imports_and_contents(tmp_path, monkeypatch):
     assert plan._closure("training") >= {"training", "lstm_pb", "grid_lstm", "sequences", "tables", "errors"}
     assert not plan._closure("training") & {"tracking", "boosting", "report"}
-    assert plan._closure("augment") >= {"landmarks", "regression_trees", "shape_predictor", "faces", "video"}
+    assert plan._closure("preprocessing") >= {"tracking", "augment", "landmarks", "regression_trees", "faces", "video"}
     package = tmp_path / "src" / "fakeemo"
     scripts = tmp_path / "workflow" / "scripts"
     package.mkdir(parents=True)

@@ -112,7 +112,7 @@ def test_a_sheet_may_name_landmarks_in_place_of_videos(trained, project):
         row["path"] = str(write_landmark_csv(source, made.folder).relative_to(made.folder))
     made.write_sheet(rows)
     assert made.rules() == {
-        "demo": 3, "roi": 6, "engine": 1, "landmarks": 6, "given": 2, "quality": 1,
+        "demo": 3, "engine": 1, "preprocess": 6, "given": 2, "quality": 1,
         "train": 1, "intake": 1, "generate": 1, "recognise": 1, "boost": 1, "evaluate": 1, "playback": 1, "report": 1,
     }  # fmt: skip
     made.change(evaluation={"pairing": "faces"})

@@ -41,7 +41,7 @@ def inputs(project: Project, rule: str, *target: str) -> dict[str, set[str]]:
     [({}, 2), ({"protocol": "k-fold", "folds": 3}, 6), ({"protocol": "leave-one-subject-out"}, 12)],
 )
 def test_job_counts(project, protocol, models):
-    preprocessing = {"demo": 6, "roi": 24, "engine": 1, "landmarks": 24, "quality": 1}
+    preprocessing = {"demo": 6, "engine": 1, "preprocess": 24, "quality": 1}
     of_models = dict.fromkeys(("train", "intake", "recognise", "boost"), models)
     # Of each emotion the first model's expressions are shown.
     shown = {"generate": 2, "playback": 1, "report": 1}

@@ -81,7 +81,7 @@ def test_every_file_of_the_contract_is_there(small):
     assert generated["frame"].tolist() == 2 * list(range(65))
     assert {file.stem for file in (results / "report" / "videos").glob("*.js")} == {row["video_id"] for row in rows}
     assert small.rules("--forcerun", "report", "--", "figures") == {"report": 1, "figures": 1}
-    for rule in ("demo", "roi", "landmarks", "train", "recognise", "boost"):
+    for rule in ("demo", "preprocess", "train", "recognise", "boost"):
         assert list((small.folder / "logs" / "benchmarks" / rule).iterdir())
         assert list((small.folder / "logs" / rule).iterdir())
 
@@ -134,11 +134,11 @@ def test_new_content_of_a_video_runs_its_jobs_again_and_what_depends_on_them(sma
     video = copy / "data" / "demo" / "s15_happiness_fake.mp4"  # of the test split
     render_clip(video, "someone-else", "happiness", "genuine", DemoSettings())
     for_all = {("quality", ""): 1, ("evaluate", ""): 1, ("playback", ""): 1, ("report", ""): 1}
-    its_own = {("roi", "s15_happiness_fake"): 1, ("landmarks", "s15_happiness_fake"): 1}
+    its_own = {("preprocess", "s15_happiness_fake"): 1}
     assert changed.jobs() == its_own | for_all | {("recognise", "happiness"): 1, ("boost", "happiness"): 1}
 
     render_clip(copy / "data" / "demo" / "s01_surprise_fake.mp4", "someone-else", "surprise", "fake", DemoSettings())
-    of_training = {("roi", "s01_surprise_fake"): 1, ("landmarks", "s01_surprise_fake"): 1, ("train", "surprise"): 1}
+    of_training = {("preprocess", "s01_surprise_fake"): 1, ("train", "surprise"): 1}
     of_training |= {(rule, "surprise"): 1 for rule in ("intake", "generate", "recognise", "boost")}
     assert changed.jobs() == its_own | for_all | of_training | {
         ("recognise", "happiness"): 1,
@@ -157,8 +157,7 @@ def test_new_content_of_a_video_runs_its_jobs_again_and_what_depends_on_them(sma
         (
             {"tracking": {"check_s": 0.5}},
             {
-                "roi",
-                "landmarks",
+                "preprocess",
                 "quality",
                 "train",
                 "intake",
@@ -172,7 +171,7 @@ def test_new_content_of_a_video_runs_its_jobs_again_and_what_depends_on_them(sma
         ),
         (
             {"variants": {"test": 2}},
-            {"landmarks", "quality", "intake", "recognise", "boost", "evaluate", "playback", "report"},
+            {"preprocess", "quality", "intake", "recognise", "boost", "evaluate", "playback", "report"},
         ),
     ],
 )
@@ -202,7 +201,7 @@ def test_another_landmark_model_at_the_same_path_runs_the_landmarks_again(small,
     model.touch()
     assert not changed.jobs("--", "results/landmarks/s01_happiness_fake.parquet")
     model.write_bytes(model.read_bytes()[:-1] + b"x")
-    assert "landmarks" in changed.rules("--", "results/landmarks/s01_happiness_fake.parquet")
+    assert "preprocess" in changed.rules("--", "results/landmarks/s01_happiness_fake.parquet")
 
 
 def test_a_label_that_becomes_known_runs_only_the_evaluation(small):

@@ -23,7 +23,7 @@ use rule recognise as ablation_recognise with:
         weights=lambda w: plan.network_of(w.arm, w.model, "lstm_pb.safetensors"),
         config=lambda w: plan.network_of(w.arm, w.model, "config.json"),
         variants=lambda w: expand(
-            rules.landmarks.output.variants, video=SHEET.models[w.model].recognised
+            rules.preprocess.output.variants, video=SHEET.models[w.model].recognised
         ),
     output:
         pb="results/ablation/{arm}/pb/{model}.parquet",

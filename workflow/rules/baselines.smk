@@ -5,7 +5,7 @@ wildcard_constraints:
 
 rule activity:
     input:
-        variants=expand(rules.landmarks.output.variants, video=SHEET.videos),
+        variants=expand(rules.preprocess.output.variants, video=SHEET.videos),
     output:
         table="results/ablation/activity.parquet",
     log:

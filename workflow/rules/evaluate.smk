@@ -30,7 +30,7 @@ rule evaluate:
         infos=expand(rules.boost.output.info, model=SHEET.models),
         quality=rules.quality.output.table,
         faces=expand(
-            rules.landmarks.output.face, video=plan.paired_by_faces(config, SHEET)
+            rules.preprocess.output.face, video=plan.paired_by_faces(config, SHEET)
         ),
     output:
         predictions=report(

@@ -1,16 +1,15 @@
 # Landmarks that the user has already, where a row of the sample sheet names such a table: no face is looked for.
 if SHEET.tables():
 
-    ruleorder: given > roi
-    ruleorder: given > landmarks
+    ruleorder: given > preprocess
 
     rule given:
         input:
             table=lambda w: SHEET.input_video(w.video),
         output:
-            rois=rules.roi.output.rois,
-            landmarks=rules.landmarks.output.landmarks,
-            variants=rules.landmarks.output.variants,
+            rois=rules.preprocess.output.rois,
+            landmarks=rules.preprocess.output.landmarks,
+            variants=rules.preprocess.output.variants,
         log:
             "logs/given/{video}.log",
         benchmark:

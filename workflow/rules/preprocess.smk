@@ -1,26 +1,4 @@
-# Sections 2.1, 2.2 and the augmentation of 2.4: face, landmarks and jittered variants of each video.
-rule roi:
-    input:
-        video=lambda w: SHEET.input_video(w.video),
-    output:
-        rois="results/rois/{video}.parquet",
-    log:
-        "logs/roi/{video}.log",
-    benchmark:
-        "logs/benchmarks/roi/{video}.tsv"
-    conda:
-        "../envs/fakeemo.yaml"
-    params:
-        code=plan.code("roi", "tracking"),
-        sample=lambda w: SHEET.span(w.video),
-        settings=config["tracking"],
-        seed=config["seed"],
-        on_bad_video=config["on_bad_video"],
-    script:
-        "../scripts/roi.py"
-
-
-# Compiled once, before many jobs would all compile at the same time.
+# The engine that finds landmarks. Compiled once, before many jobs would all compile at the same time.
 rule engine:
     input:
         model=config["landmarks"]["model"] or [],
@@ -39,37 +17,41 @@ rule engine:
         "../scripts/engine.py"
 
 
-rule landmarks:
+# Sections 2.1, 2.2 and the augmentation of 2.4: face, landmarks and jittered variants of a video, in one job. A second one
+# for the landmarks would spare tracking again where only their settings change, but to start it costs about as much.
+rule preprocess:
     input:
         video=lambda w: SHEET.input_video(w.video),
-        rois=rules.roi.output.rois,
         engine=rules.engine.output.note,
     output:
+        rois="results/rois/{video}.parquet",
         landmarks="results/landmarks/{video}.parquet",
         variants="results/variants/{video}.parquet",
         sheet="results/qc/{video}.jpg",
         face="results/faces/{video}.png",
     log:
-        "logs/landmarks/{video}.log",
+        "logs/preprocess/{video}.log",
     benchmark:
-        "logs/benchmarks/landmarks/{video}.tsv"
+        "logs/benchmarks/preprocess/{video}.tsv"
     conda:
         "../envs/fakeemo.yaml"
     params:
-        code=plan.code("landmarks", "augment"),
+        code=plan.code("preprocess", "preprocessing"),
         sample=lambda w: SHEET.span(w.video),
-        settings=config["landmarks"],
+        tracking=config["tracking"],
+        on_bad_video=config["on_bad_video"],
+        landmarks=config["landmarks"],
         n_variants=lambda w: SHEET.n_variants(config, w.video),
         jitter_px=config["variants"]["jitter_px"],
         seed=config["seed"],
     script:
-        "../scripts/landmarks.py"
+        "../scripts/preprocess.py"
 
 
 rule quality:
     input:
-        rois=expand(rules.roi.output.rois, video=SHEET.videos),
-        landmarks=expand(rules.landmarks.output.landmarks, video=SHEET.videos),
+        rois=expand(rules.preprocess.output.rois, video=SHEET.videos),
+        landmarks=expand(rules.preprocess.output.landmarks, video=SHEET.videos),
     output:
         table=report(
             "results/qc/videos.parquet",

@@ -20,8 +20,8 @@ rule generate:
 
 rule playback:
     input:
-        rois=expand(rules.roi.output.rois, video=SHEET.videos),
-        landmarks=expand(rules.landmarks.output.landmarks, video=SHEET.videos),
+        rois=expand(rules.preprocess.output.rois, video=SHEET.videos),
+        landmarks=expand(rules.preprocess.output.landmarks, video=SHEET.videos),
     output:
         folder=directory("results/report/videos"),
     log:

@@ -2,7 +2,7 @@
 rule train:
     input:
         variants=lambda w: expand(
-            rules.landmarks.output.variants, video=SHEET.models[w.model].labels
+            rules.preprocess.output.variants, video=SHEET.models[w.model].labels
         ),
     output:
         weights="results/models/{model}/lstm_pb.safetensors",
@@ -36,7 +36,9 @@ rule train:
 # What `fakeemo predict` needs to treat another video as the network's were.
 rule intake:
     input:
-        rois=lambda w: expand(rules.roi.output.rois, video=SHEET.models[w.model].labels),
+        rois=lambda w: expand(
+            rules.preprocess.output.rois, video=SHEET.models[w.model].labels
+        ),
     output:
         intake="results/models/{model}/intake.json",
     log:
@@ -57,7 +59,7 @@ rule recognise:
         weights=rules.train.output.weights,
         config=rules.train.output.config,
         variants=lambda w: expand(
-            rules.landmarks.output.variants, video=SHEET.models[w.model].recognised
+            rules.preprocess.output.variants, video=SHEET.models[w.model].recognised
         ),
     output:
         pb="results/pb/{model}.parquet",
