@@ -166,6 +166,8 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=20, metavar="N", help=f"a multiple of {2 * CORES}")
     parser.add_argument("--no-run", action="store_true")
     arguments = parser.parse_args()
+    if arguments.clips % (2 * CORES):
+        parser.error(f"--clips must be a multiple of {2 * CORES}")
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # users' modules are compiled once
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

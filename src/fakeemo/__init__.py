@@ -2,10 +2,10 @@
 
 The modules stand in the order in which the data flows, and each imports only what stands before it: ``errors``,
 ``files``, ``progress``, ``tables``, ``samples``, ``video``, ``faces``, ``mosse``, ``tracking``, ``dlib_format``,
-``shape_predictor``, ``tree_kernels``, ``regression_trees``, ``landmarks``, ``augment``, ``quality``, ``sequences``,
-``grid_lstm``, ``lstm_pb``, ``training``, ``recognition``, ``boosting``, ``evaluation``, ``figures``, ``report``,
-``cli``. ``demo_dynamics``, ``demo_subjects`` and ``demo`` make videos and stand apart; ``workflow`` and ``jobs`` serve
-the rules. Importing the package itself imports none of them.
+``shape_predictor``, ``tree_kernels``, ``regression_trees``, ``landmarks``, ``augment``, ``preprocessing``, ``quality``,
+``sequences``, ``grid_lstm``, ``lstm_pb``, ``training``, ``recognition``, ``boosting``, ``evaluation``, ``figures``,
+``report``, ``cli``. ``demo_dynamics``, ``demo_subjects`` and ``demo`` make videos and stand apart; ``workflow`` and
+``jobs`` serve the rules. Importing the package itself imports none of them.
 
 What :data:`__all__` names is the public interface: it changes only with a word in the changelog. Each name is imported
 when it is first asked for, so that a tracker does not wait for torch.
