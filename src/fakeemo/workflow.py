@@ -374,10 +374,10 @@ def check_job_arrays(workflow: Any, n_videos: int) -> None:
 
     Args:
         workflow: Snakemake's, of which settings of the executor and the scheduler are read.
-        n_videos: which are a job of preprocessing each, and a clip of the demo another.
+        n_videos: which are a job of preprocessing each; the demo and the networks add theirs.
 
     Raises:
-        FakeemoError: if arrays are wanted, and a limit is below two jobs a video.
+        FakeemoError: if arrays are wanted, and a limit is below four jobs a video.
     """
     if not getattr(workflow.executor_settings, "array_jobs", None):
         return
@@ -385,10 +385,10 @@ def check_job_arrays(workflow: Any, n_videos: int) -> None:
     limits = {"jobs": workflow.nodes, "scheduler-subsample": workflow.scheduling_settings.subsample}
     limits["max-jobs-per-timespan"] = rate and rate.max_jobs
     for name, limit in limits.items():
-        if limit is not None and limit < 2 * n_videos:
+        if limit is not None and limit < 4 * n_videos:
             raise FakeemoError(
                 f"--{name} {limit} and Slurm's job arrays do not go together: the plugin would wait for ever; give"
-                f" {2 * n_videos} or more, as profiles/slurm does, or --slurm-array-jobs ''"
+                f" {4 * n_videos} or more, as profiles/slurm does, or --slurm-array-jobs ''"
             )
 
 
