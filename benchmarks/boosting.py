@@ -1,9 +1,11 @@
 """Boosting at the paper's size: 5000 trees on 800 rows of 64 PB numbers, five folds and the final fit.
 
-``python benchmarks/boosting.py`` prints a table; five rounds (or as many as the first argument says), one and two
-threads interleaved, and stops if their models differ. 800 rows are 80 videos of 40 subjects in ten variants each.
+``python benchmarks/boosting.py`` prints a table; five rounds (``--rounds``), one and two threads and, with ``--cuda``,
+a GPU interleaved, and stops if the models of one device differ. 800 rows are 80 videos of 40 subjects in ten variants
+each.
 """
 
+import argparse
 import json
 import statistics
 import sys
@@ -33,31 +35,40 @@ def write_pb_table(path: Path) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def main() -> None:
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-    wall: dict[int, list[float]] = {1: [], 2: []}
-    cpu: dict[int, list[float]] = {1: [], 2: []}
-    models = set()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--cuda", action="store_true", help="on a GPU too")
+    chosen = parser.parse_args()
+    runs = {
+        "`boosting.threads: 1`": BoostingSettings(trees=N_TREES),
+        "`boosting.threads: 2`": BoostingSettings(trees=N_TREES, threads=2),
+    }
+    if chosen.cuda:
+        runs["`boosting.device: cuda`"] = BoostingSettings(trees=N_TREES, device="cuda")
+    wall: dict[str, list[float]] = {name: [] for name in runs}
+    cpu: dict[str, list[float]] = {name: [] for name in runs}
+    models: dict[str, set[bytes]] = {settings.device: set() for settings in runs.values()}
+    trees = {}
+    with tempfile.TemporaryDirectory() as folder_name:
+        folder = Path(folder_name)
+        model, info = folder / "boosting.ubj", folder / "boosting.json"
         labels, subjects = write_pb_table(folder / "pb.parquet")
-        for _ in range(rounds):
-            for threads in wall:
-                settings = BoostingSettings(trees=N_TREES, threads=threads)
+        for _ in range(chosen.rounds):
+            for name, settings in runs.items():
                 start = time.perf_counter(), time.process_time()
-                model, info = folder / "boosting.ubj", folder / "boosting.json"
                 fit_boosting(folder / "pb.parquet", labels, subjects, model, info, emotion="bench", settings=settings)
-                wall[threads].append(time.perf_counter() - start[0])
-                cpu[threads].append(time.process_time() - start[1])
-                models.add(model.read_bytes())
-        trees = json.loads(info.read_text())["trees"]
-    if len(models) > 1:
-        sys.exit("the model depends on the number of threads or on the round")
+                wall[name].append(time.perf_counter() - start[0])
+                cpu[name].append(time.process_time() - start[1])
+                models[settings.device].add(model.read_bytes())
+                trees[name] = json.loads(info.read_text())["trees"]
+    if max(map(len, models.values())) > 1:
+        sys.exit("the model of a device depends on the number of threads or on the round")
     print("| boosting, 800 rows of 64, five folds of up to 5000 trees | seconds | CPU seconds | aim |")
     print("|---|---|---|---|")
-    for threads in wall:
-        aim = "at most 60 s" if threads == 2 else ""
-        times = f"{statistics.median(wall[threads]):.1f} | {statistics.median(cpu[threads]):.1f}"
-        print(f"| `boosting.threads: {threads}`, {trees} trees chosen | {times} | {aim} |")
+    for name, settings in runs.items():
+        aim = "at most 60 s" if settings.threads == 2 else ""
+        times = f"{statistics.median(wall[name]):.1f} | {statistics.median(cpu[name]):.1f}"
+        print(f"| {name}, {trees[name]} trees chosen | {times} | {aim} |")
 
 
 if __name__ == "__main__":

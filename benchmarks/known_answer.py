@@ -47,6 +47,7 @@ LEVERS: dict[str, dict[str, dict[str, Any]]] = {
     "teacher forcing": {"learning": {"closed_loop": 0}},
     "half closed loop": {"learning": {"closed_loop": 0.5}},
     "PB vectors of classes": {"learning": {"pb": "class"}},
+    "PB vectors without noise": {"learning": {"pb_noise": 0, "pb_decay": 0}},
     "PB vectors by gradient": {"learning": {"pb_optimiser": "sgd", "pb_rate": 20}},
     "recognition by gradient": {"recognition": {"method": "gradient", "steps": 100, "rate": 20}},
     "one step of recognition": {"recognition": {"method": "gradient", "steps": 1, "rate": 20}},
@@ -176,10 +177,11 @@ def main() -> None:
     parser.add_argument("--at", type=int, nargs="+", default=LEVELS, metavar="PER_CENT", help="limits")
     parser.add_argument("--training", type=int, default=40, help="subjects to learn from")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first", type=int, default=1, help="the first seed")
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side")
     parser.add_argument("--folder", type=Path, default=ROOT / "benchmarks" / "out" / "known_answer")
     chosen = parser.parse_args()
-    seeds, levels = range(1, chosen.seeds + 1), chosen.at
+    seeds, levels = range(chosen.first, chosen.first + chosen.seeds), chosen.at
     cells = [(lever, 80) for lever in LEVERS] if chosen.levers else [("all of them", level) for level in levels]
     with ThreadPoolExecutor(chosen.jobs) as pool:
         futures = {

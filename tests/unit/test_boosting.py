@@ -23,6 +23,8 @@ from fakeemo.calibration import Calibration, read_calibration
 from fakeemo.errors import FakeemoError
 from fakeemo.evaluation import wilson
 
+GPU = xgb.build_info().get("USE_CUDA") and os.path.exists("/dev/nvidia0")
+
 
 def test_separable_classes_are_learned_and_carry_over_to_new_subjects(tmp_path):
     toy = Toy(tmp_path, n_subjects=30)
@@ -276,10 +278,24 @@ def test_one_grid_one_criterion_and_the_fold_scores_of_every_candidate(tmp_path)
     assert toy.fit(settings=replace(settings, depth=info["depth"], rate=info["rate"]))[0] == model
 
 
+@pytest.mark.skipif(not GPU, reason="no GPU that XGBoost can use")
+@pytest.mark.parametrize("start", ["even", "linear"])
+def test_a_gpu_finds_the_trees_of_the_cpu(oblique, start):
+    settings = replace(SETTINGS, start=start, subsample=1.0)  # each device draws its own rows
+    scores, losses = {}, {}
+    for device in ("cpu", "cuda"):
+        model, info = oblique.fit(settings=replace(settings, device=device))
+        losses[device] = info["log_loss"]
+        found = predict_scores(oblique.folder / "pb.parquet", oblique.folder / "boosting.ubj")
+        scores[device] = [found[video].score for video in oblique.video_ids]
+    assert losses["cuda"] == pytest.approx(losses["cpu"], abs=0.01)
+    assert scores["cuda"] == pytest.approx(scores["cpu"], abs=0.1)
+    assert oblique.fit(settings=replace(settings, device="cuda"))[0] == model  # byte for byte
+
+
+@pytest.mark.skipif(GPU, reason="there is a GPU")
 def test_a_gpu_that_is_not_there_is_not_replaced_in_silence(tmp_path):
     toy = Toy(tmp_path, n_subjects=4)
-    if xgb.build_info().get("USE_CUDA") and os.path.exists("/dev/nvidia0"):
-        pytest.skip("there is a GPU")
     with pytest.raises(FakeemoError, match=r"boosting\.device is 'cuda'"):
         toy.fit(settings=replace(SETTINGS, trees=3, device="cuda"))
     assert not (tmp_path / "boosting.ubj").exists()
