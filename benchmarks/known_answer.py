@@ -69,7 +69,7 @@ def split(folder: Path, training: int) -> tuple[dict[str, dict[str, float]], dic
     return truth, {v: v.rsplit("_", 1)[1] for v in known}, {v: v.split("_")[0] for v in known}
 
 
-def learn(folder: Path, data: Path, lever: str, seed: int, training: int) -> None:
+def learn(folder: Path, data: Path, lever: str, seed: int, training: int, device: str) -> None:
     """Train and recognise; in a process of its own, as torch and xgboost do not go together."""
     from fakeemo.learning_step import LearningSettings
     from fakeemo.lstm_pb import NetworkSettings
@@ -86,7 +86,7 @@ def learn(folder: Path, data: Path, lever: str, seed: int, training: int) -> Non
         learning=LearningSettings(**config["learning"]),
         sequences=config["sequences"],
         seed=seed,
-        device="cpu",
+        device=device,
         threads=1,
         description=f"{lever}, {folder.name}",
     )
@@ -96,13 +96,13 @@ def learn(folder: Path, data: Path, lever: str, seed: int, training: int) -> Non
         folder / "pb.parquet",
         folder / "convergence.csv",
         settings=RecognitionSettings(**config["recognition"]),
-        device="cpu",
+        device=device,
         threads=1,
         description=folder.name,
     )
 
 
-def judge(folder: Path, data: Path, lever: str, seed: int, training: int) -> None:
+def judge(folder: Path, data: Path, lever: str, seed: int, training: int, device: str) -> None:
     """Fit every method, and write how many clips and pairs it gets right."""
     from fakeemo.activity import write_activity
     from fakeemo.baselines import activity_scores, logistic_pb, nearest_pb
@@ -111,7 +111,7 @@ def judge(folder: Path, data: Path, lever: str, seed: int, training: int) -> Non
 
     truth, labels, subjects = split(data, training)
     emotions = dict.fromkeys(truth, EMOTION)
-    settings = BoostingSettings(**{**config_of(lever)["boosting"], "seed": seed})
+    settings = BoostingSettings(**{**config_of(lever)["boosting"], "seed": seed, "device": device})
     pb, model = folder / "pb.parquet", folder / "boosting.ubj"
     fit_boosting(pb, labels, subjects, model, folder / "boosting.json", emotion=EMOTION, settings=settings)
     activity = folder / "activity.parquet"
@@ -137,21 +137,21 @@ def accuracies(scores: dict[str, float]) -> list[float]:
     return [100 * float(single), 100 * float(np.mean([(np.sign(gap) + 1) / 2 for gap in gaps]))]
 
 
-def run(root: Path, lever: str, level: float, seed: int, training: int) -> dict[str, list[float]]:
+def run(root: Path, lever: str, level: float, seed: int, training: int, device: str) -> dict[str, list[float]]:
     """Do one run, or read what it gave before."""
     name = f"{training}-{level:g}-{seed}"
     data, folder = root / f"data-{name}", root / lever.replace(" ", "-") / name
     if not (folder / "right.json").exists():
         folder.mkdir(parents=True, exist_ok=True)
         for step in ("simulate", "judge") if (folder / "pb.parquet").exists() else ("simulate", "learn", "judge"):
-            arguments = [step, str(folder), str(data), lever, f"{level:g}", str(seed), str(training)]
+            arguments = [step, str(folder), str(data), lever, f"{level:g}", str(seed), str(training), device]
             environment = os.environ | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
             subprocess.run([sys.executable, __file__, *arguments], check=True, env=environment)
     found: dict[str, list[float]] = json.loads((folder / "right.json").read_text())
     return found
 
 
-def one_step(step: str, folder: str, data: str, lever: str, level: str, seed: str, training: str) -> None:
+def one_step(step: str, folder: str, data: str, lever: str, level: str, seed: str, training: str, device: str) -> None:
     if step == "simulate":
         if not (Path(data) / "truth.json").exists():
             settings = SimulationSettings(
@@ -165,11 +165,11 @@ def one_step(step: str, folder: str, data: str, lever: str, level: str, seed: st
             )
             write_simulation(data, settings)
     else:
-        {"learn": learn, "judge": judge}[step](Path(folder), Path(data), lever, int(seed), int(training))
+        {"learn": learn, "judge": judge}[step](Path(folder), Path(data), lever, int(seed), int(training), device)
 
 
 def main() -> None:
-    if len(sys.argv) == 8 and sys.argv[1] in ("simulate", "learn", "judge"):
+    if len(sys.argv) == 9 and sys.argv[1] in ("simulate", "learn", "judge"):
         one_step(*sys.argv[1:])
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -179,13 +179,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first", type=int, default=1, help="the first seed")
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="of networks and trees")
     parser.add_argument("--folder", type=Path, default=ROOT / "benchmarks" / "out" / "known_answer")
     chosen = parser.parse_args()
     seeds, levels = range(chosen.first, chosen.first + chosen.seeds), chosen.at
     cells = [(lever, 80) for lever in LEVERS] if chosen.levers else [("all of them", level) for level in levels]
     with ThreadPoolExecutor(chosen.jobs) as pool:
         futures = {
-            (*cell, seed): pool.submit(run, chosen.folder, *cell, seed, chosen.training)
+            (*cell, seed): pool.submit(run, chosen.folder, *cell, seed, chosen.training, chosen.device)
             for cell in cells
             for seed in seeds
         }
