@@ -3,13 +3,15 @@
     python benchmarks/known_answer.py                     # config/recommended.yaml at four levels, five seeds
     python benchmarks/known_answer.py --levers --seeds 2  # the same at 80 %, one of its choices at a time taken back
     python benchmarks/known_answer.py --training 120 --at 80 95     # with more to learn from
+    python benchmarks/known_answer.py --at 80 --device cuda         # networks and trees on a GPU
 
 One emotion, 40 subjects to learn from and 80 to judge, two clips each (``fakeemo simulate``). Each run is trained,
 recognised, boosted and judged by the functions that the workflow calls; runs that are done are kept in ``--folder`` and
-not done again. Prints Markdown tables.
+not done again with the same config and device. Prints Markdown tables.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import subprocess
@@ -54,11 +56,12 @@ LEVERS: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 
-def config_of(lever: str) -> dict[str, Any]:
+def config_of(lever: str, device: str) -> dict[str, Any]:
     file = ROOT / "config" / "recommended.yaml"
     given = yaml.safe_load(file.read_text())
     for section, keys in LEVERS[lever].items():
         given[section] |= keys
+    given["device"] = given["boosting"]["device"] = device
     return complete_config(given, ROOT / "workflow" / "schemas" / "config.schema.yaml", [str(file)])
 
 
@@ -69,14 +72,14 @@ def split(folder: Path, training: int) -> tuple[dict[str, dict[str, float]], dic
     return truth, {v: v.rsplit("_", 1)[1] for v in known}, {v: v.split("_")[0] for v in known}
 
 
-def learn(folder: Path, data: Path, lever: str, seed: int, training: int, device: str) -> None:
+def learn(folder: Path, data: Path, config: dict[str, Any], seed: int, training: int) -> None:
     """Train and recognise; in a process of its own, as torch and xgboost do not go together."""
     from fakeemo.learning_step import LearningSettings
     from fakeemo.lstm_pb import NetworkSettings
     from fakeemo.recognition import RecognitionSettings, recognise_emotion
     from fakeemo.training import train_emotion
 
-    config, (_, labels, _) = config_of(lever), split(data, training)
+    _, labels, _ = split(data, training)
     tables = sorted((data / "variants").glob("*.parquet"))
     train_emotion(
         [table for table in tables if table.stem in labels],
@@ -86,9 +89,9 @@ def learn(folder: Path, data: Path, lever: str, seed: int, training: int, device
         learning=LearningSettings(**config["learning"]),
         sequences=config["sequences"],
         seed=seed,
-        device=device,
+        device=config["device"],
         threads=1,
-        description=f"{lever}, {folder.name}",
+        description=f"{folder.parent.name}, {folder.name}",
     )
     recognise_emotion(
         tables,
@@ -96,13 +99,13 @@ def learn(folder: Path, data: Path, lever: str, seed: int, training: int, device
         folder / "pb.parquet",
         folder / "convergence.csv",
         settings=RecognitionSettings(**config["recognition"]),
-        device=device,
+        device=config["device"],
         threads=1,
         description=folder.name,
     )
 
 
-def judge(folder: Path, data: Path, lever: str, seed: int, training: int, device: str) -> None:
+def judge(folder: Path, data: Path, config: dict[str, Any], seed: int, training: int) -> None:
     """Fit every method, and write how many clips and pairs it gets right."""
     from fakeemo.activity import write_activity
     from fakeemo.baselines import activity_scores, logistic_pb, nearest_pb
@@ -111,7 +114,7 @@ def judge(folder: Path, data: Path, lever: str, seed: int, training: int, device
 
     truth, labels, subjects = split(data, training)
     emotions = dict.fromkeys(truth, EMOTION)
-    settings = BoostingSettings(**{**config_of(lever)["boosting"], "seed": seed, "device": device})
+    settings = BoostingSettings(**{**config["boosting"], "seed": seed})
     pb, model = folder / "pb.parquet", folder / "boosting.ubj"
     fit_boosting(pb, labels, subjects, model, folder / "boosting.json", emotion=EMOTION, settings=settings)
     activity = folder / "activity.parquet"
@@ -137,40 +140,36 @@ def accuracies(scores: dict[str, float]) -> list[float]:
     return [100 * float(single), 100 * float(np.mean([(np.sign(gap) + 1) / 2 for gap in gaps]))]
 
 
-def run(root: Path, lever: str, level: float, seed: int, training: int, device: str) -> dict[str, list[float]]:
+def simulate(data: Path, level: float, seed: int, training: int) -> None:
+    """Write the clips, unless they are there."""
+    if not (data / "truth.json").exists():
+        subjects = training + JUDGED
+        settings = SimulationSettings(
+            level=level, subjects=subjects, emotions=(EMOTION,), frames=66, fps=20, variants=1, seed=seed
+        )
+        write_simulation(data, settings)
+
+
+def run(root: Path, data: Path, lever: str, seed: int, training: int, device: str) -> dict[str, list[float]]:
     """Do one run, or read what it gave before."""
-    name = f"{training}-{level:g}-{seed}"
-    data, folder = root / f"data-{name}", root / lever.replace(" ", "-") / name
+    config = json.dumps(config_of(lever, device))
+    folder = root / f"{lever.replace(' ', '-')}-{hashlib.sha256(config.encode()).hexdigest()[:8]}" / data.name
     if not (folder / "right.json").exists():
         folder.mkdir(parents=True, exist_ok=True)
-        for step in ("simulate", "judge") if (folder / "pb.parquet").exists() else ("simulate", "learn", "judge"):
-            arguments = [step, str(folder), str(data), lever, f"{level:g}", str(seed), str(training), device]
+        (folder / "settings.json").write_text(config)
+        for step in ("judge",) if (folder / "pb.parquet").exists() else ("learn", "judge"):
+            arguments = [step, str(folder), str(data), str(seed), str(training)]
             environment = os.environ | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
             subprocess.run([sys.executable, __file__, *arguments], check=True, env=environment)
     found: dict[str, list[float]] = json.loads((folder / "right.json").read_text())
     return found
 
 
-def one_step(step: str, folder: str, data: str, lever: str, level: str, seed: str, training: str, device: str) -> None:
-    if step == "simulate":
-        if not (Path(data) / "truth.json").exists():
-            settings = SimulationSettings(
-                level=float(level),
-                subjects=int(training) + JUDGED,
-                emotions=(EMOTION,),
-                frames=66,
-                fps=20,
-                variants=1,
-                seed=int(seed),
-            )
-            write_simulation(data, settings)
-    else:
-        {"learn": learn, "judge": judge}[step](Path(folder), Path(data), lever, int(seed), int(training), device)
-
-
 def main() -> None:
-    if len(sys.argv) == 9 and sys.argv[1] in ("simulate", "learn", "judge"):
-        one_step(*sys.argv[1:])
+    if sys.argv[1:2] in (["learn"], ["judge"]):
+        step, folder, data, seed, training = sys.argv[1:]
+        config = json.loads((Path(folder) / "settings.json").read_text())
+        {"learn": learn, "judge": judge}[step](Path(folder), Path(data), config, int(seed), int(training))
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--levers", action="store_true", help="take back one choice at a time, at 80 %%")
@@ -184,10 +183,19 @@ def main() -> None:
     chosen = parser.parse_args()
     seeds, levels = range(chosen.first, chosen.first + chosen.seeds), chosen.at
     cells = [(lever, 80) for lever in LEVERS] if chosen.levers else [("all of them", level) for level in levels]
+    clips = {
+        (level, seed): chosen.folder / f"data-{chosen.training}-{level:g}-{seed}"
+        for _, level in cells
+        for seed in seeds
+    }
+    for (level, seed), data in clips.items():  # before any run, as several runs share them
+        simulate(data, level, seed, chosen.training)
     with ThreadPoolExecutor(chosen.jobs) as pool:
         futures = {
-            (*cell, seed): pool.submit(run, chosen.folder, *cell, seed, chosen.training, chosen.device)
-            for cell in cells
+            (lever, level, seed): pool.submit(
+                run, chosen.folder, clips[level, seed], lever, seed, chosen.training, chosen.device
+            )
+            for lever, level in cells
             for seed in seeds
         }
         found = {key: future.result() for key, future in futures.items()}
