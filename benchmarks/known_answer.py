@@ -3,6 +3,7 @@
     python benchmarks/known_answer.py                     # config/recommended.yaml at four levels, five seeds
     python benchmarks/known_answer.py --levers --seeds 2  # the same at 80 %, one of its choices at a time taken back
     python benchmarks/known_answer.py --training 120 --at 80 95     # with more to learn from
+    python benchmarks/known_answer.py --variants 10       # as many a clip as the workflow makes of a training video
     python benchmarks/known_answer.py --at 80 --device cuda         # networks and trees on a GPU
 
 One emotion, 40 subjects to learn from and 80 to judge, two clips each (``fakeemo simulate``). Each run is trained,
@@ -140,12 +141,12 @@ def accuracies(scores: dict[str, float]) -> list[float]:
     return [100 * float(single), 100 * float(np.mean([(np.sign(gap) + 1) / 2 for gap in gaps]))]
 
 
-def simulate(data: Path, level: float, seed: int, training: int) -> None:
+def simulate(data: Path, level: float, seed: int, training: int, variants: int) -> None:
     """Write the clips, unless they are there."""
     if not (data / "truth.json").exists():
         subjects = training + JUDGED
         settings = SimulationSettings(
-            level=level, subjects=subjects, emotions=(EMOTION,), frames=66, fps=20, variants=1, seed=seed
+            level=level, subjects=subjects, emotions=(EMOTION,), frames=66, fps=20, variants=variants, seed=seed
         )
         write_simulation(data, settings)
 
@@ -175,6 +176,7 @@ def main() -> None:
     parser.add_argument("--levers", action="store_true", help="take back one choice at a time, at 80 %%")
     parser.add_argument("--at", type=int, nargs="+", default=LEVELS, metavar="PER_CENT", help="limits")
     parser.add_argument("--training", type=int, default=40, help="subjects to learn from")
+    parser.add_argument("--variants", type=int, default=1, help="of each clip, beside the clip as it is")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first", type=int, default=1, help="the first seed")
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side")
@@ -184,12 +186,12 @@ def main() -> None:
     seeds, levels = range(chosen.first, chosen.first + chosen.seeds), chosen.at
     cells = [(lever, 80) for lever in LEVERS] if chosen.levers else [("all of them", level) for level in levels]
     clips = {
-        (level, seed): chosen.folder / f"data-{chosen.training}-{level:g}-{seed}"
+        (level, seed): chosen.folder / f"data-{chosen.training}-{chosen.variants}-{level:g}-{seed}"
         for _, level in cells
         for seed in seeds
     }
     for (level, seed), data in clips.items():  # before any run, as several runs share them
-        simulate(data, level, seed, chosen.training)
+        simulate(data, level, seed, chosen.training, chosen.variants)
     with ThreadPoolExecutor(chosen.jobs) as pool:
         futures = {
             (lever, level, seed): pool.submit(
