@@ -15,6 +15,7 @@ from fakeemo.demo import demo_sheet
 # In the order in which they begin: the engine waits for nothing.
 STAGES = ("engine", "demo", "preprocess", "quality", "train", "recognise", "boost", "evaluate", "report")
 KILLS = 20
+STARTS = KILLS + 2  # where the report is drawn faster than before, the last two may come to their end
 
 
 def seconds_of_a_job(project: Project, stage: str) -> float:
@@ -25,7 +26,10 @@ def seconds_of_a_job(project: Project, stage: str) -> float:
 
 
 def kill_once_in(project: Project, seconds: dict[str, float]) -> str:
-    """Start a run, and kill all of its processes so long after the first job of one of the stages begins."""
+    """Start a run, and kill all of its processes so long after the first job of one of the stages begins.
+
+    Gives the stage, or nothing if the run came to its end before that.
+    """
     command = project.command("--cores", "2")
     run = subprocess.Popen(
         command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
@@ -41,8 +45,8 @@ def kill_once_in(project: Project, seconds: dict[str, float]) -> str:
     finally:
         os.killpg(run.pid, signal.SIGKILL)
         run.stderr.close()
-    assert run.wait() == -signal.SIGKILL, "the run came to its end"
-    return hit
+    assert run.wait() in (-signal.SIGKILL, 0)
+    return hit if run.returncode else ""
 
 
 def whole_files(project: Project) -> dict[str, bytes]:
@@ -59,12 +63,13 @@ def test_results_are_bit_identical_after_twenty_kills_spread_over_all_stages(tmp
     seconds = {stage: seconds_of_a_job(undisturbed, stage) for stage in STAGES}
 
     random = np.random.default_rng(0)
-    hit = set()
-    for k in range(KILLS):
-        left = STAGES[k * len(STAGES) // KILLS :]
-        hit.add(kill_once_in(killed, {stage: random.uniform(0, 0.7) * seconds[stage] for stage in left}))
+    hit = []
+    for k in range(STARTS):
+        left = STAGES[k * len(STAGES) // STARTS :]
+        hit.append(kill_once_in(killed, {stage: random.uniform(0, 0.7) * seconds[stage] for stage in left}))
         assert whole_files(killed).items() <= expected.items(), "what has its final name is whole"
-    assert len(hit) >= len(STAGES) - 2
+    assert sum(map(bool, hit)) >= KILLS
+    assert len({*hit} - {""}) >= len(STAGES) - 2
     killed.run("--cores", "2")
     assert whole_files(killed) == expected
     assert not killed.jobs()
