@@ -1,7 +1,7 @@
 """Measure which share of the accuracy that is possible the methods reach, on simulated faces with a known limit.
 
     python benchmarks/known_answer.py                     # config/recommended.yaml at four levels, five seeds
-    python benchmarks/known_answer.py --levers --seeds 2  # the same at 80 %, one of its choices at a time taken back
+    python benchmarks/known_answer.py --levers            # the same at 80 %, one of its choices at a time taken back
     python benchmarks/known_answer.py --training 120 --at 80 95     # with more to learn from
     python benchmarks/known_answer.py --variants 10       # as many a clip as the workflow makes of a training video
     python benchmarks/known_answer.py --at 80 --device cuda         # networks and trees on a GPU
@@ -168,9 +168,9 @@ def run(root: Path, data: Path, lever: str, seed: int, training: int, device: st
 
 def main() -> None:
     if sys.argv[1:2] in (["learn"], ["judge"]):
-        step, folder, data, seed, training = sys.argv[1:]
-        config = json.loads((Path(folder) / "settings.json").read_text())
-        {"learn": learn, "judge": judge}[step](Path(folder), Path(data), config, int(seed), int(training))
+        folder, clips_of_run = map(Path, sys.argv[2:4])
+        config = json.loads((folder / "settings.json").read_text())
+        {"learn": learn, "judge": judge}[sys.argv[1]](folder, clips_of_run, config, *map(int, sys.argv[4:]))
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--levers", action="store_true", help="take back one choice at a time, at 80 %%")
