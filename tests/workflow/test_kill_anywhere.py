@@ -3,6 +3,7 @@
 import csv
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -15,7 +16,6 @@ from fakeemo.demo import demo_sheet
 # In the order in which they begin: the engine waits for nothing.
 STAGES = ("engine", "demo", "preprocess", "quality", "train", "recognise", "boost", "evaluate", "report")
 KILLS = 20
-STARTS = KILLS + 2  # where the report is drawn faster than before, the last two may come to their end
 
 
 def seconds_of_a_job(project: Project, stage: str) -> float:
@@ -63,13 +63,17 @@ def test_results_are_bit_identical_after_twenty_kills_spread_over_all_stages(tmp
     seconds = {stage: seconds_of_a_job(undisturbed, stage) for stage in STAGES}
 
     random = np.random.default_rng(0)
-    hit = []
-    for k in range(STARTS):
-        left = STAGES[k * len(STAGES) // STARTS :]
-        hit.append(kill_once_in(killed, {stage: random.uniform(0, 0.7) * seconds[stage] for stage in left}))
+    hit = set()
+    for k in range(KILLS):
+        left = STAGES[k * len(STAGES) // KILLS :]
+        waits = {stage: random.uniform(0, 0.7) * seconds[stage] for stage in left}
+        while not (stage := kill_once_in(killed, waits)):
+            # The machine is faster than when the jobs were timed: the last one again, and sooner.
+            shutil.rmtree(killed.folder / "results" / "report")
+            waits = {stage: wait / 2 for stage, wait in waits.items()}
+        hit.add(stage)
         assert whole_files(killed).items() <= expected.items(), "what has its final name is whole"
-    assert sum(map(bool, hit)) >= KILLS
-    assert len({*hit} - {""}) >= len(STAGES) - 2
+    assert len(hit) >= len(STAGES) - 2
     killed.run("--cores", "2")
     assert whole_files(killed) == expected
     assert not killed.jobs()
